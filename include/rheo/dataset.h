@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rheo/export.h"
+#include "rheo/tensor.h"
+
+namespace rheo {
+
+/// What to do with an image that is not of the size asked for.
+enum class Fit {
+  refuse,  ///< Error that names it.
+  crop,    ///< Keep the centre.
+  pad,     ///< Black around it, centred.
+  resize,  ///< Area-averaging when smaller, bilinear when larger; the aspect may change.
+};
+
+struct DatasetOptions {
+  int height = 0;  ///< 0: that of the first image.
+  int width = 0;
+  Fit fit = Fit::refuse;
+  std::string labels;  ///< An .npy or IDX file of labels; empty: sub-folders, the labels of a CIFAR
+                       ///< file, or the IDX labels file that lies beside the images.
+};
+
+/// Images, all of one size, decoded and in memory.
+class RHEO_API Dataset {
+ public:
+  /// Recognises by itself: a folder of PNG and JPEG files (recursive, sorted; the top sub-folder is
+  /// the class), CIFAR-10 binary (a file, or a folder of data_batch_*.bin), IDX, gzipped or not,
+  /// and .npy of uint8 [N, H, W, C] or [N, H, W].
+  /// Grey images among colour ones are repeated in each channel; alpha is refused.
+  /// @throws Error bad_file naming the file, the rule and the value; invalid_argument for options.
+  static Dataset open(const std::string& path, const DatasetOptions& options = {},
+                      const Progress& progress = {});
+
+  /// @throws Error invalid_argument unless images are [N >= 1, H, W, C in 1..4] and there is either
+  /// no label or one from 0 for each image.
+  explicit Dataset(Pixels images, Labels labels = {});
+
+  std::int64_t size() const { return images_.shape[0]; }
+  int height() const { return static_cast<int>(images_.shape[1]); }
+  int width() const { return static_cast<int>(images_.shape[2]); }
+  int channels() const { return static_cast<int>(images_.shape[3]); }
+
+  /// One more than the largest label, or the number of sub-folders; 0 without labels.
+  int classes() const { return classes_; }
+  const std::vector<std::string>& class_names() const { return class_names_; }
+
+  const Pixels& images() const { return images_; }
+  const Labels& labels() const { return labels_; }
+
+  /// Images first .. first + count - 1 and their labels. @throws Error invalid_argument.
+  Dataset slice(std::int64_t first, std::int64_t count) const;
+
+  /// Count, shape and a 64-bit hash of pixels and labels: "60000x28x28x1-0123456789abcdef".
+  std::string fingerprint() const;
+
+ private:
+  Dataset(Pixels images, Labels labels, std::vector<std::string> class_names);
+
+  Pixels images_;
+  Labels labels_;
+  std::vector<std::string> class_names_;
+  int classes_ = 0;
+};
+
+}  // namespace rheo

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "rheo/export.h"
+
+namespace rheo {
+
+struct Backend;
+
+/// Where to compute: a backend, and on the CPU how many threads.
+class RHEO_API Device {
+ public:
+  /// The CPU with `threads` threads; 0: as many as the process may use.
+  /// @throws Error invalid_argument for a negative or absurd (> 1024) number.
+  static Device cpu(int threads = 0);
+
+  /// "cpu", "cuda", "cuda:1" or "auto" (CUDA where it works, else the CPU).
+  /// @throws Error invalid_argument for another name; unsupported, saying what is missing, where
+  /// CUDA was asked for and cannot be had.
+  static Device from_name(std::string_view name, int threads = 0);
+
+  /// "cpu" or "cuda:0".
+  std::string name() const;
+
+  /// For people and run records: "cpu, 2 threads, avx512".
+  std::string description() const;
+
+  /// The instruction set in use, which with `threads` decides the bits of a result: "avx512".
+  const char* instruction_set() const;
+
+  int threads() const { return threads_; }
+  const Backend& backend() const { return *backend_; }
+
+ private:
+  Device(const Backend& backend, int threads) : backend_(&backend), threads_(threads) {}
+
+  const Backend* backend_;
+  int threads_;
+};
+
+/// Of the coupling networks' products; the flow state and every log-det are float32 always.
+enum class Precision {
+  automatic,  ///< The fastest that this device has for the work at hand.
+  f32,
+  bf16,
+};
+
+/// What training keeps of a forward pass.
+enum class Memory {
+  automatic,  ///< The fastest that fits.
+  full,       ///< Every hidden activation.
+  state,      ///< The flow state of each step; two products are recomputed.
+  invert,     ///< Nothing that can be had back by inverting.
+};
+
+/// How a model computes.
+struct Compute {
+  Device device = Device::cpu();
+  Precision precision = Precision::automatic;
+  Memory memory = Memory::automatic;
+};
+
+}  // namespace rheo

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rheo/config.h"
+#include "rheo/dataset.h"
+#include "rheo/device.h"
+#include "rheo/export.h"
+#include "rheo/image.h"
+#include "rheo/tensor.h"
+
+namespace rheo {
+
+struct SampleOptions {
+  std::uint64_t seed = 0;
+  double temperature = 1;  ///< Standard deviation of eps; 0 gives the mode of each prior.
+  Labels labels;           ///< One for each image, or one for all; only, and always, with classes.
+  std::int64_t first =
+      0;          ///< Index of the first image: image i depends on seed and first + i alone.
+  int batch = 0;  ///< Images at once; 0: chosen to fit. Changes no bit on the CPU.
+};
+
+/// A Glow: weights on a device, and the flow in both directions.
+///
+/// Images are x [N, H, W, C] float32, dequantised (see `dequantize`); latents are [N, D] float32,
+/// eps of level 0 first, the top's last. Any N: work is cut into batches that fit. A model is used
+/// by one thread at a time; two models by two.
+class RHEO_API Model {
+ public:
+  /// Random weights as the spec's "Initialisation", a function of config and seed alone. ActNorm is
+  /// not initialised yet: see `initialize`.
+  /// @throws Error invalid_argument for a config out of range; unsupported for a precision or
+  /// memory mode that the device lacks; out_of_memory.
+  explicit Model(const ModelConfig& config, std::uint64_t seed = 0, const Compute& compute = {});
+
+  /// Reads a checkpoint (safetensors). @throws Error bad_file for anything wrong with it.
+  static Model load(const std::string& path, const Compute& compute = {});
+
+  /// Writes a checkpoint: a temporary file, synced, then renamed. @throws Error io, path named.
+  void save(const std::string& path) const;
+
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+  ~Model();
+
+  const ModelConfig& config() const;
+  const Compute& compute() const;  ///< With `automatic` resolved.
+  std::int64_t parameter_count() const;
+
+  /// Data-dependent initialisation (arXiv:1807.03039, section 3.1): ActNorm, and bias and scale of
+  /// conv1 and conv2, so that each starts with mean 0 and deviation 1 over these images x.
+  /// A standard deviation below 1e-3 counts as 1e-3, so that a constant channel cannot make a huge
+  /// scale. Replaces whatever these parameters were.
+  void initialize(const Tensor& x);
+
+  /// False between construction and `initialize`; everything below then refuses. Kept in the file.
+  bool initialized() const;
+
+  /// log p(x) in nats, one for each image. A model with classes takes labels, or without them
+  /// returns log of the mean over classes of p(x | y).
+  /// @throws Error invalid_argument for a wrong shape or label.
+  std::vector<double> log_prob(const Tensor& x, const Labels& labels = {},
+                               const Progress& progress = {});
+
+  /// Latents eps [N, D] of images. With classes, labels are required.
+  Tensor encode(const Tensor& x, const Labels& labels = {}, const Progress& progress = {});
+
+  /// Images of latents; undoes encode. @throws Error diverged where a value is not finite, naming
+  /// image, level and step.
+  Tensor decode(const Tensor& latents, const Labels& labels = {}, const Progress& progress = {});
+
+  /// Draws `count` images x. @throws Error as decode does.
+  Tensor sample(std::int64_t count, const SampleOptions& options = {},
+                const Progress& progress = {});
+
+  class Impl;
+  Impl& impl() { return *impl_; }
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit Model(std::unique_ptr<Impl> impl);
+  friend class Trainer;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct Score {
+  double bits_per_dim = 0;    ///< Mean over images.
+  double standard_error = 0;  ///< Of that mean.
+  std::int64_t images = 0;
+};
+
+/// Mean bits per dimension of a data set, one draw of noise an image; labels are used where the
+/// model has classes and the data have labels.
+/// @throws Error invalid_argument where sizes differ.
+RHEO_API Score score(Model& model, const Dataset& data, const Noise& noise = Noise::uniform(0),
+                     const Progress& progress = {});
+
+}  // namespace rheo
