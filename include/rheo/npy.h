@@ -22,7 +22,7 @@ RHEO_API NpyArray read_npy(const std::string& path);
 RHEO_API void write_npy(const std::string& path, const NpyArray& array);
 
 /// Labels from an .npy of any integer type, [N] or [N, 1].
-/// @throws Error bad_file for another type or shape, or a label below 0 or over 2^31 - 1.
+/// @throws Error bad_file for another type or shape, or a label below 0 or over 2^31 - 2.
 RHEO_API Labels read_labels(const std::string& path);
 
 }  // namespace rheo

@@ -1,0 +1,83 @@
+#pragma once
+
+// Adam and Adamax (Kingma & Ba 2015, arXiv:1412.6980, algorithms 1 and 2) over one flat buffer,
+// with clipping by the global norm and an exponential average of the weights.
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/hd.h"
+
+namespace rheo {
+
+enum class AdamKind : int { adam, adamax, adamax_openai };
+
+/// What changes from step to step: lives in device memory, so that a recorded step can be replayed.
+struct AdamControl {
+  double learning_rate;  // set before the step
+  double norm;           // out: of the gradient, before clipping
+  std::int64_t updates;  // t: updates made; adam_norm counts it up unless the step is skipped
+  std::int64_t skip;     // out: 1 where loss or gradient is not finite, and then nothing changes
+};
+
+struct AdamArgs {
+  AdamControl* control;
+  const double* log_prob;  // [log_prob_count] of the step's images: must be finite
+  std::int64_t log_prob_count;
+  const float* gradient;  // [size]
+  float* parameters;      // [size]
+  float* first;           // [size] moment m
+  float* second;          // [size] moment v, or Adamax's u
+  float* average;         // [size]; null: none kept
+  std::int64_t size;
+  AdamKind kind;
+  double beta1, beta2, epsilon;
+  double clip_norm;  // 0: no clipping
+  double average_decay;
+  double* workspace;  // [kAdamParts] of adam_norm
+};
+
+/// Parts of the norm's sum: fixed, so that its order is.
+constexpr int kAdamParts = 256;
+
+namespace math {
+
+/// The factors of one step, the same for every value.
+struct AdamFactors {
+  float clip;    // on the gradient
+  float rate;    // on m / (denominator)
+  float debias;  // on the second moment under Adam's root
+  float b1, b2, epsilon;
+  float decay;  // of the average
+};
+
+RHEO_HD AdamFactors adam_factors(const AdamArgs& a) {
+  const AdamControl& c = *a.control;
+  const double t = static_cast<double>(c.updates);
+  const double first = 1 - std::pow(a.beta1, t), second = 1 - std::pow(a.beta2, t);
+  const double root = a.kind == AdamKind::adamax_openai ? std::sqrt(second) : 1;
+  const double clip = a.clip_norm > 0 && c.norm > a.clip_norm ? a.clip_norm / c.norm : 1;
+  // The average starts as a plain mean, so that it does not remember the initial weights.
+  const double decay = (t - 1) / t < a.average_decay ? (t - 1) / t : a.average_decay;
+  return {static_cast<float>(clip),       static_cast<float>(c.learning_rate * root / first),
+          static_cast<float>(1 / second), static_cast<float>(a.beta1),
+          static_cast<float>(a.beta2),    static_cast<float>(a.epsilon),
+          static_cast<float>(decay)};
+}
+
+template <AdamKind kind>
+RHEO_HD void adam_update(const AdamFactors& f, float g, float& w, float& m, float& v) {
+  g *= f.clip;
+  m = f.b1 * m + (1 - f.b1) * g;
+  if constexpr (kind == AdamKind::adam) {
+    v = f.b2 * v + (1 - f.b2) * g * g;
+    w -= f.rate * m / (std::sqrt(v * f.debias) + f.epsilon);
+  } else {
+    const float kept = f.b2 * v, size = g < 0 ? -g : g;
+    v = kept > size ? kept : size;
+    w -= f.rate * m / (v + f.epsilon);
+  }
+}
+
+}  // namespace math
+}  // namespace rheo

@@ -1,0 +1,76 @@
+#include "kernels/adam.h"
+
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/parallel.h"
+
+namespace rheo::cpu::RHEO_ISA {
+namespace {
+
+/// Values first .. last - 1 of part i.
+struct Part {
+  std::int64_t first, last;
+};
+
+Part part_of(std::int64_t size, std::int64_t i) {
+  return {size * i / kAdamParts, size * (i + 1) / kAdamParts};
+}
+
+double sum_of_squares(const float* x, Part part) {
+  double lanes[8] = {};
+  std::int64_t i = part.first;
+  for (; i + 8 <= part.last; i += 8)
+    for (int l = 0; l < 8; ++l) {
+      const double v = static_cast<double>(x[i + l]);
+      lanes[l] += v * v;
+    }
+  for (; i < part.last; ++i) lanes[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double sum = 0;
+  for (double lane : lanes) sum += lane;
+  return sum;
+}
+
+bool finite(double x) {
+  return x - x == 0;
+}
+
+template <AdamKind kind>
+void update(const AdamArgs& a) {
+  const math::AdamFactors f = math::adam_factors(a);
+  parallel_for(kAdamParts, [&](std::int64_t i) {
+    const Part part = part_of(a.size, i);
+    for (std::int64_t k = part.first; k < part.last; ++k)
+      math::adam_update<kind>(f, a.gradient[k], a.parameters[k], a.first[k], a.second[k]);
+    if (a.average)
+      for (std::int64_t k = part.first; k < part.last; ++k)
+        a.average[k] += (1 - f.decay) * (a.parameters[k] - a.average[k]);
+  });
+}
+
+}  // namespace
+
+void adam_norm(const AdamArgs& a, Stream) {
+  parallel_for(kAdamParts, [&](std::int64_t i) {
+    a.workspace[i] = sum_of_squares(a.gradient, part_of(a.size, i));
+  });
+  double squares = 0, log_prob = 0;
+  for (int i = 0; i < kAdamParts; ++i) squares += a.workspace[i];
+  for (std::int64_t n = 0; n < a.log_prob_count; ++n) log_prob += a.log_prob[n];
+  AdamControl& control = *a.control;
+  control.norm = std::sqrt(squares);
+  control.skip = finite(squares) && finite(log_prob) ? 0 : 1;
+  if (!control.skip) ++control.updates;
+}
+
+void adam_update(const AdamArgs& a, Stream) {
+  if (a.control->skip) return;
+  switch (a.kind) {
+    case AdamKind::adam:
+      return update<AdamKind::adam>(a);
+    case AdamKind::adamax:
+      return update<AdamKind::adamax>(a);
+    case AdamKind::adamax_openai:
+      return update<AdamKind::adamax_openai>(a);
+  }
+}
+
+}  // namespace rheo::cpu::RHEO_ISA

@@ -1,0 +1,29 @@
+#pragma once
+
+// The CPU backend's memory, and its variants for each instruction set.
+
+#include <cstddef>
+
+#include "kernels/backend.h"
+
+namespace rheo::cpu {
+
+void* allocate(std::size_t bytes);
+void release(void* memory);
+void copy(void* to, const void* from, std::size_t bytes, Stream);
+void clear(void* memory, std::size_t bytes, Stream);
+void set_threads(int threads);
+bool has_bf16();
+
+#define RHEO_CPU_VARIANT(isa)   \
+  namespace isa {               \
+  extern const Backend backend; \
+  }
+#include "kernels/cpu/variants.def"
+#undef RHEO_CPU_VARIANT
+
+/// Every variant that this machine can run, narrowest first; returns how many.
+constexpr int kMaxVariants = 3;
+int variants(const Backend* (&found)[kMaxVariants]);
+
+}  // namespace rheo::cpu

@@ -1,0 +1,83 @@
+#include <omp.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/scratch.h"
+#include "rheo/error.h"
+
+namespace rheo::cpu {
+
+void* allocate(std::size_t bytes) {
+  return std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+}
+
+void release(void* memory) {
+  std::free(memory);
+}
+
+void copy(void* to, const void* from, std::size_t bytes, Stream) {
+  if (bytes) std::memcpy(to, from, bytes);
+}
+
+void clear(void* memory, std::size_t bytes, Stream) {
+  if (bytes) std::memset(memory, 0, bytes);
+}
+
+void set_threads(int threads) {
+  omp_set_num_threads(threads);
+}
+
+void no_room(std::size_t bytes) {
+  throw Error(Errc::out_of_memory,
+              "cpu: no room for " + std::to_string(bytes) + " bytes of work space");
+}
+
+bool has_bf16() {
+#ifdef __x86_64__
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+namespace {
+
+bool runs_baseline() {
+  return true;
+}
+#ifdef __x86_64__
+bool runs_avx2() {
+  return __builtin_cpu_supports("x86-64-v3");
+}
+bool runs_avx512() {
+  return __builtin_cpu_supports("x86-64-v4");
+}
+#endif
+
+}  // namespace
+
+int variants(const Backend* (&found)[kMaxVariants]) {
+  int count = 0;
+#define RHEO_CPU_VARIANT(isa) \
+  if (runs_##isa()) found[count++] = &isa::backend;
+#include "kernels/cpu/variants.def"
+#undef RHEO_CPU_VARIANT
+  return count;
+}
+
+}  // namespace rheo::cpu
+
+namespace rheo {
+
+const Backend& cpu_backend() {
+  static const Backend* const widest = [] {
+    const Backend* found[cpu::kMaxVariants];
+    return found[cpu::variants(found) - 1];
+  }();
+  return *widest;
+}
+
+}  // namespace rheo

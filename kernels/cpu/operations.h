@@ -1,0 +1,11 @@
+#pragma once
+
+// What every family of this backend defines, once for each instruction set.
+
+#include "kernels/backend.h"
+
+namespace rheo::cpu::RHEO_ISA {
+#define RHEO_OP(op, Args) void op(const Args&, Stream);
+#include "kernels/ops.def"
+#undef RHEO_OP
+}  // namespace rheo::cpu::RHEO_ISA

@@ -1,0 +1,120 @@
+#include "kernels/cpu/products.h"
+
+#include <omp.h>
+
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "rheo/error.h"
+
+namespace rheo::cpu {
+
+struct CompiledProduct {
+  dnnl::memory::desc a, b, bias, c, scratch;
+  bool has_bias;
+  dnnl::matmul primitive;
+};
+
+namespace {
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+dnnl::memory::data_type type_of(Dtype type) {
+  return type == Dtype::f32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+}
+
+struct HashProduct {
+  std::size_t operator()(const Product& p) const {
+    std::size_t hash = 0;
+    for (std::int64_t v : {p.m, p.n, p.k, p.a_row, p.a_col, p.b_row, p.b_col, p.c_row,
+                           std::int64_t(p.type), std::int64_t(p.c_type), std::int64_t(p.bias),
+                           std::int64_t(p.relu), std::int64_t(p.accumulate)})
+      hash = hash * 1000003 ^ static_cast<std::size_t>(v);
+    return hash;
+  }
+};
+
+dnnl::primitive_attr attributes(const Product& p) {
+  dnnl::primitive_attr attributes;
+  // The library's own scratchpad is shared between threads in some builds of oneDNN.
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops after;
+  if (p.accumulate) after.append_sum(1.f);
+  if (p.relu) after.append_eltwise(1.f, dnnl::algorithm::eltwise_relu, 0.f, 0.f);
+  attributes.set_post_ops(after);
+  return attributes;
+}
+
+std::unique_ptr<CompiledProduct> build(const Product& p) {
+  const dnnl::memory::desc a({p.m, p.k}, type_of(p.type), {p.a_row, p.a_col});
+  const dnnl::memory::desc b({p.k, p.n}, type_of(p.type), {p.b_row, p.b_col});
+  const dnnl::memory::desc c({p.m, p.n}, type_of(p.c_type), {p.c_row, 1});
+  const dnnl::memory::desc bias({1, p.n}, dnnl::memory::data_type::f32, {p.n, 1});
+  const auto described = p.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
+  const dnnl::matmul::primitive_desc chosen(described, attributes(p), engine());
+  return std::make_unique<CompiledProduct>(
+      CompiledProduct{a, b, bias, c, chosen.scratchpad_desc(), p.bias, dnnl::matmul(chosen)});
+}
+
+/// The calling thread's room for a primitive's intermediate results.
+void* scratch_of(std::size_t bytes) {
+  thread_local std::vector<char> room;
+  if (room.size() < bytes) room.resize(bytes);
+  return room.data();
+}
+
+}  // namespace
+
+const CompiledProduct& compile(const Product& product) {
+  static std::mutex mutex;
+  static std::unordered_map<Product, std::unique_ptr<CompiledProduct>, HashProduct> compiled;
+  const std::lock_guard lock(mutex);
+  auto& entry = compiled[product];
+  if (entry) return *entry;
+  // oneDNN lays its work out for the threads it sees when a primitive is made: here, one.
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  try {
+    entry = build(product);
+  } catch (const dnnl::error& e) {
+    omp_set_num_threads(threads);
+    throw Error(e.status == dnnl_out_of_memory ? Errc::out_of_memory : Errc::device,
+                std::string("cpu: matrix product of oneDNN: ") + e.what());
+  }
+  omp_set_num_threads(threads);
+  return *entry;
+}
+
+bool run(const CompiledProduct& p, const void* a, const void* b, const float* bias, void* c) {
+  try {
+    thread_local dnnl::stream stream(engine());
+    const auto memory = [](const dnnl::memory::desc& desc, const void* data) {
+      return dnnl::memory(desc, engine(), const_cast<void*>(data));
+    };
+    std::unordered_map<int, dnnl::memory> arguments = {
+        {DNNL_ARG_SRC, memory(p.a, a)},
+        {DNNL_ARG_WEIGHTS, memory(p.b, b)},
+        {DNNL_ARG_DST, memory(p.c, c)},
+        {DNNL_ARG_SCRATCHPAD, memory(p.scratch, scratch_of(p.scratch.get_size()))}};
+    if (p.has_bias) arguments.insert({DNNL_ARG_BIAS, memory(p.bias, bias)});
+    p.primitive.execute(stream, arguments);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+void check_products(bool ok, const char* operation) {
+  if (!ok)
+    throw Error(Errc::device, std::string("cpu: ") + operation + ": a product of oneDNN failed");
+}
+
+}  // namespace rheo::cpu

@@ -1,0 +1,41 @@
+#pragma once
+
+// Matrix products by oneDNN. Each call runs on the calling thread alone: the operations cut their
+// work into tiles fixed by the shape and give a tile to each thread, so that the bits of a row
+// depend neither on the batch nor on the number of threads.
+
+#include <cstdint>
+
+#include "kernels/view.h"
+
+namespace rheo::cpu {
+
+/// c (+)= a b (+ bias, then ReLU); any of a, b may be transposed by its steps.
+struct Product {
+  std::int64_t m, n, k;
+  Dtype type;  // of a and b
+  Dtype c_type;
+  std::int64_t a_row, a_col;  // a is [m, k]: steps between its rows and columns
+  std::int64_t b_row, b_col;  // b is [k, n]
+  std::int64_t c_row;         // c is [m, n], dense in a row
+  bool bias;                  // [n] float32
+  bool relu;
+  bool accumulate;  // c += in place of c =
+
+  bool operator==(const Product&) const = default;
+};
+
+/// A compiled product, kept for the life of the process.
+struct CompiledProduct;
+
+/// Compiles, or finds what was compiled before. Call it outside parallel loops.
+/// @throws Error device, with oneDNN's reason.
+const CompiledProduct& compile(const Product& product);
+
+/// Inside a parallel loop or outside. Never throws; false where oneDNN failed.
+bool run(const CompiledProduct& product, const void* a, const void* b, const float* bias, void* c);
+
+/// Throws Error device unless `ok`.
+void check_products(bool ok, const char* operation);
+
+}  // namespace rheo::cpu

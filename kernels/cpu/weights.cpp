@@ -1,0 +1,227 @@
+#include "kernels/weights.h"
+
+#include "kernels/cpu/neighbours.h"
+#include "kernels/cpu/operations.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
+
+namespace rheo::cpu::RHEO_ISA {
+namespace {
+
+/// Doubles for one mix: five matrices of C x C (a Scratch counts floats).
+std::size_t mix_floats(int channels) {
+  return std::size_t{10} * channels * channels;
+}
+
+int widest(const WeightsArgs& a) {
+  int channels = 0;
+  for (int i = 0; i < a.mix_count; ++i)
+    channels = a.mixes[i].channels > channels ? a.mixes[i].channels : channels;
+  return channels;
+}
+
+/// L (unit lower) and U of one mix, in double.
+struct Factors {
+  int n;
+  double *lower, *upper;
+
+  Factors(const WeightsArgs& a, const MixFold& m, double* at)
+      : n(m.channels), lower(at), upper(at + n * n) {
+    for (int i = 0; i < n; ++i)
+      for (int j = 0; j < n; ++j) {
+        const std::int64_t k = std::int64_t{i} * n + j;
+        const double diagonal = static_cast<double>(a.signs[m.sign + i]) *
+                                std::exp(static_cast<double>(a.parameters[m.log_diagonal + i]));
+        lower[k] = i > j ? static_cast<double>(a.parameters[m.lower + k]) : i == j ? 1 : 0;
+        upper[k] = i < j ? static_cast<double>(a.parameters[m.upper + k]) : i == j ? diagonal : 0;
+      }
+  }
+};
+
+/// M = Perm L U diag(exp(log_scale)): row i of W is row permutation[i] of L U.
+void fold_mix(const WeightsArgs& a, const MixFold& m, const Factors& f) {
+  const int n = f.n;
+  for (int i = 0; i < n; ++i) {
+    const int row = a.permutations[m.permutation + i];
+    for (int j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int k = 0; k <= (row < j ? row : j); ++k)
+        sum += f.lower[row * n + k] * f.upper[k * n + j];
+      const double scale = std::exp(static_cast<double>(a.parameters[m.log_scale + j]));
+      a.folded[m.mix + i * n + j] = static_cast<float>(sum * scale);
+    }
+  }
+}
+
+/// M^-1 = diag(exp(-log_scale)) U^-1 L^-1 Perm^T, a column of the identity at a time.
+void invert_mix(const WeightsArgs& a, const MixFold& m, const Factors& f, double* x) {
+  const int n = f.n;
+  for (int column = 0; column < n; ++column) {
+    const int one = a.permutations[m.permutation + column];  // Perm^T e_column
+    for (int i = 0; i < n; ++i) {
+      x[i] = i == one ? 1 : 0;
+      for (int k = 0; k < i; ++k) x[i] -= f.lower[i * n + k] * x[k];
+    }
+    for (int i = n - 1; i >= 0; --i) {
+      for (int k = i + 1; k < n; ++k) x[i] -= f.upper[i * n + k] * x[k];
+      x[i] /= f.upper[i * n + i];
+      const double scale = std::exp(-static_cast<double>(a.parameters[m.log_scale + i]));
+      a.folded[m.inverse + i * n + column] = static_cast<float>(x[i] * scale);
+    }
+  }
+}
+
+double constant_log_det(const WeightsArgs& a, const MixFold& m) {
+  double sum = 0;
+  for (int i = 0; i < m.channels; ++i)
+    sum += static_cast<double>(a.parameters[m.log_scale + i]) +
+           static_cast<double>(a.parameters[m.log_diagonal + i]);
+  return sum * static_cast<double>(m.pixels);
+}
+
+float scale_of(const WeightsArgs& a, const ProductFold& p, int o) {
+  return std::exp(p.gain * a.parameters[p.log_scale + o]);
+}
+
+/// f(index into the matrix, index into the parameter) for each weight of output o.
+template <class F>
+void for_each_weight(const ProductFold& p, int o, const F& f) {
+  for (int t = 0; t < p.taps; ++t)
+    for (int i = 0; i < p.in; ++i) {
+      const std::int64_t parameter = p.weight + (std::int64_t{o} * p.taps + t) * p.in + i;
+      const std::int64_t matrix = p.layout == ProductLayout::columns
+                                      ? std::int64_t{o} * p.stride + t * p.in + i
+                                      : (std::int64_t{t} * p.out + o) * p.stride + i;
+      f(matrix, parameter);
+    }
+}
+
+template <class T>
+void fold_output(const WeightsArgs& a, const ProductFold& p, int o) {
+  T* matrix = reinterpret_cast<T*>(static_cast<char*>(a.packed) + p.matrix);
+  const float s = scale_of(a, p, o);
+  for_each_weight(
+      p, o, [&](std::int64_t to, std::int64_t from) { store(matrix[to], a.parameters[from] * s); });
+  const float bias = a.parameters[p.bias + o] * s;
+  if (p.layout == ProductLayout::taps) {
+    a.folded[p.folded_bias + o] = bias;
+    for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
+      a.folded[p.folded_edge + t * p.out + o] = a.parameters[p.edge + o * p.taps + t] * s;
+    return;
+  }
+  T* constant = matrix + std::int64_t{o} * p.stride + p.taps * p.in;
+  T* end = matrix + std::int64_t{o + 1} * p.stride;
+  store(*constant++, bias);
+  for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
+    store(*constant++, a.parameters[p.edge + o * p.taps + t] * s);
+  while (constant < end) *constant++ = T(0);
+}
+
+/// Where the gradients of an output's bias and edges lie.
+struct ConstantGradients {
+  const float* bias;
+  const float* edge;
+  int edge_step;
+};
+
+ConstantGradients constant_gradients(const WeightsBackwardArgs& b, const ProductFold& p, int o) {
+  if (p.layout == ProductLayout::taps)
+    return {b.dfolded + p.folded_bias + o, b.dfolded + p.folded_edge + o, p.out};
+  const float* row = b.dpacked + p.dmatrix + std::int64_t{o} * p.stride + p.taps * p.in;
+  return {row, row + 1, 1};
+}
+
+/// With s the scale: d(parameter) = s d(folded), dlog_scale = gain sum of d(folded) folded.
+void output_backward(const WeightsBackwardArgs& b, const ProductFold& p, int o) {
+  const WeightsArgs& a = b.forward;
+  const float s = scale_of(a, p, o);
+  const float* dmatrix = b.dpacked + p.dmatrix;
+  double dot = 0;
+  const auto pull = [&](float gradient, std::int64_t parameter) {
+    dot += static_cast<double>(gradient) * static_cast<double>(a.parameters[parameter]);
+    b.dparameters[parameter] = gradient * s;
+  };
+  for_each_weight(p, o, [&](std::int64_t m, std::int64_t w) { pull(dmatrix[m], w); });
+  const ConstantGradients constant = constant_gradients(b, p, o);
+  pull(*constant.bias, p.bias + o);
+  for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
+    pull(constant.edge[t * constant.edge_step], p.edge + o * p.taps + t);
+  b.dparameters[p.log_scale + o] =
+      static_cast<float>(static_cast<double>(p.gain) * static_cast<double>(s) * dot);
+}
+
+/// The formulas at the head of kernels/weights.h; `d` and `e` are C x C each.
+void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors& f, double* d,
+                  double* e) {
+  const WeightsArgs& a = b.forward;
+  const int n = f.n;
+  const float *g = b.dfolded + m.mix, *mix = a.folded + m.mix, *sum = b.dfolded + m.sum;
+  const double constant = b.dlog_det * static_cast<double>(m.pixels);
+  for (int j = 0; j < n; ++j) {
+    const double scale = std::exp(static_cast<double>(a.parameters[m.log_scale + j]));
+    double dscale = constant, dbias = 0;
+    for (int i = 0; i < n; ++i) {
+      const double gij = static_cast<double>(g[i * n + j]);
+      const double mij = static_cast<double>(mix[i * n + j]);
+      dscale += mij * gij;
+      dbias += mij * static_cast<double>(sum[i]);
+      d[a.permutations[m.permutation + i] * n + j] = gij * scale;  // A = Perm^T dW
+    }
+    b.dparameters[m.log_scale + j] = static_cast<float>(dscale);
+    b.dparameters[m.bias + j] = static_cast<float>(dbias);
+  }
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) {
+      double lower = 0, upper = 0;
+      if (i > j)
+        for (int k = j; k < n; ++k) lower += d[i * n + k] * f.upper[j * n + k];
+      else
+        for (int k = i; k < n; ++k) upper += f.lower[k * n + i] * d[k * n + j];
+      e[i * n + j] = upper;
+      b.dparameters[m.lower + i * n + j] = static_cast<float>(lower);
+      b.dparameters[m.upper + i * n + j] = i < j ? static_cast<float>(upper) : 0.f;
+    }
+  for (int j = 0; j < n; ++j)
+    b.dparameters[m.log_diagonal + j] =
+        static_cast<float>(e[j * n + j] * f.upper[j * n + j] + constant);
+}
+
+/// f(factors, two more matrices, mix index) on every mix.
+template <class F>
+void for_each_mix(const WeightsArgs& a, const F& f) {
+  const Scratch scratch(mix_floats(widest(a)));
+  parallel_for(a.mix_count, [&](std::int64_t i) {
+    const MixFold& m = a.mixes[i];
+    double* room = reinterpret_cast<double*>(scratch.mine());
+    const std::int64_t size = std::int64_t{m.channels} * m.channels;
+    f(i, m, Factors(a, m, room), room + 2 * size, room + 3 * size);
+  });
+}
+
+/// f(product, output) on every output of every product.
+template <class F>
+void for_each_output(const WeightsArgs& a, const F& f) {
+  for (int i = 0; i < a.product_count; ++i)
+    parallel_for(a.products[i].out, [&](std::int64_t o) { f(a.products[i], static_cast<int>(o)); });
+}
+
+}  // namespace
+
+void weights_prepare(const WeightsArgs& a, Stream) {
+  for_each_mix(a, [&](std::int64_t i, const MixFold& m, const Factors& f, double* x, double*) {
+    fold_mix(a, m, f);
+    invert_mix(a, m, f, x);
+    a.log_det[i] = constant_log_det(a, m);
+  });
+  for_each_output(a, [&](const ProductFold& p, int o) {
+    p.type == Dtype::f32 ? fold_output<float>(a, p, o) : fold_output<std::uint16_t>(a, p, o);
+  });
+}
+
+void weights_prepare_backward(const WeightsBackwardArgs& b, Stream) {
+  for_each_mix(b.forward, [&](std::int64_t, const MixFold& m, const Factors& f, double* d,
+                              double* e) { mix_backward(b, m, f, d, e); });
+  for_each_output(b.forward, [&](const ProductFold& p, int o) { output_backward(b, p, o); });
+}
+
+}  // namespace rheo::cpu::RHEO_ISA

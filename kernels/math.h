@@ -1,0 +1,50 @@
+#pragma once
+
+// Elementary functions in plain float arithmetic: the same on host and device, and simple enough
+// for a compiler to vectorise without fast-math.
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/hd.h"
+
+namespace rheo::math {
+
+/// e^x for x <= 0, to 2 ulp; at and below -87 it stays at e^-87, which no sum with 1 can see.
+RHEO_HD float exp_of_negative(float x) {
+  x = x < -87.f ? -87.f : x;
+  const float shifted = x * 1.44269504f + 12582912.f;  // 1.5 * 2^23: the integer is in the low bits
+  const float n = shifted - 12582912.f;
+  float r = x - n * 0.693359375f;  // ln 2 in two parts; the first times n is exact
+  r = r + n * 2.12194440e-4f;
+  float p = 1.f / 5040.f;  // Taylor: |r| <= ln(2) / 2, so the next term is below 6e-9
+  p = p * r + 1.f / 720.f;
+  p = p * r + 1.f / 120.f;
+  p = p * r + 1.f / 24.f;
+  p = p * r + 1.f / 6.f;
+  p = p * r + 0.5f;
+  p = p * r + 1.f;
+  p = p * r + 1.f;
+  std::int32_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;  // only the low bits survive the shift: 2^n
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return p * power;
+}
+
+/// log(1 + e) for e in [0, 1], to 2 ulp: twice the artanh of e / (2 + e), which is at most 1/3.
+RHEO_HD float log1p_of_unit(float e) {
+  const float t = e / (2.f + e);
+  const float t2 = t * t;
+  float p = 1.f / 15.f;
+  p = p * t2 + 1.f / 13.f;
+  p = p * t2 + 1.f / 11.f;
+  p = p * t2 + 1.f / 9.f;
+  p = p * t2 + 1.f / 7.f;
+  p = p * t2 + 1.f / 5.f;
+  p = p * t2 + 1.f / 3.f;
+  return 2.f * (t + t * t2 * p);
+}
+
+}  // namespace rheo::math

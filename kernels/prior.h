@@ -1,0 +1,68 @@
+#pragma once
+
+// Gaussian priors of the latents that leave at a split or at the top (Glow's learned priors; spec:
+// "split", "The top", "Latents"): eps = (z - mean) / exp(log_sd).
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/hd.h"
+#include "kernels/random.h"
+#include "kernels/view.h"
+
+namespace rheo {
+
+/// N(0, temperature^2) for each value of the latents of images `first` .. `first + count - 1`.
+struct NoiseArgs {
+  float* eps;  // [count, dims]
+  std::int64_t count;
+  std::int64_t dims;
+  std::int64_t first;
+  std::uint64_t seed;
+  float temperature;
+};
+
+struct PriorArgs {
+  Grid grid;
+  int channels;  // of z
+  float* z;      // rows of z_stride; log_prob reads it, sample writes it
+  int z_stride;
+  const float* mean;  // rows of parameter_stride: one a pixel, or one a label
+  const float* log_sd;
+  int parameter_stride;
+  bool by_label;            // rows by labels[n], or row 0 where labels is null
+  const int* labels;        // [N]
+  bool bounded;             // log_sd counts as 4 tanh(log_sd / 4)
+  float* eps;               // log_prob writes it (null: not wanted), sample reads it
+  std::int64_t eps_stride;  // from one image's values to the next's
+  Partials log_prob;        // log_prob only
+};
+
+struct PriorBackwardArgs {
+  PriorArgs forward;       // eps and log_prob unused
+  const float* dlog_prob;  // [N]
+  float* dz;               // rows of z_stride, written
+  float* dmean;            // by pixel: rows of parameter_stride, written; by label: added to
+  float* dlog_sd;
+};
+
+namespace math {
+
+/// The log_sd that counts, of the stored or computed one.
+RHEO_HD float prior_log_sd(float value, bool bounded) {
+  return bounded ? 4.f * std::tanh(0.25f * value) : value;
+}
+
+/// Its slope, of the log_sd that counts.
+RHEO_HD float prior_log_sd_slope(float log_sd, bool bounded) {
+  return bounded ? 1.f - log_sd * log_sd * (1.f / 16.f) : 1.f;
+}
+
+/// log N(z; mean, exp(log_sd)^2).
+RHEO_HD float gaussian_log_prob(float eps, float log_sd) {
+  constexpr float kHalfLog2Pi = 0.91893853320467274f;
+  return -0.5f * eps * eps - log_sd - kHalfLog2Pi;
+}
+
+}  // namespace math
+}  // namespace rheo

@@ -1,0 +1,141 @@
+#include "src/data/arrays.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "rheo/npy.h"
+#include "src/check.h"
+#include "src/io/cifar.h"
+#include "src/io/file.h"
+#include "src/io/idx.h"
+
+namespace rheo {
+namespace {
+
+namespace fs = std::filesystem;
+
+enum class Kind { cifar, idx, npy, other };
+
+Kind kind_of(const std::string& path) {
+  const InputFile file(path);
+  // By name, since a CIFAR-10 file may begin as any other.
+  if (path.ends_with(".bin")) return Kind::cifar;
+  std::array<std::uint8_t, 4> start{};
+  file.read(0, start.data(), std::min<std::uint64_t>(start.size(), file.size()));
+  if (start[0] == 0x93 && start[1] == 'N') return Kind::npy;
+  const bool gzip = start[0] == 0x1f && start[1] == 0x8b;
+  const bool idx = start[0] == 0 && start[1] == 0 && file.size() > 0;
+  return gzip || idx ? Kind::idx : Kind::other;
+}
+
+LoadedImages from_cifar(const std::vector<std::string>& paths) {
+  CifarImages cifar = read_cifar(paths);
+  return {std::move(cifar.images), std::move(cifar.labels), cifar_class_names()};
+}
+
+std::vector<std::string> batches_in(const std::string& folder) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with("data_batch_") && name.ends_with(".bin")) {
+      paths.push_back(entry->path().string());
+    }
+  }
+  require_file(!error, folder, ": cannot be read: ", error.message());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+bool replace_last(std::string& text, const std::string& what, const std::string& with) {
+  const std::size_t at = text.rfind(what);
+  if (at == std::string::npos) return false;
+  text.replace(at, what.size(), with);
+  return true;
+}
+
+/// train-images-idx3-ubyte.gz has train-labels-idx1-ubyte.gz beside it, or the same without .gz.
+/// Empty where there is none.
+std::string idx_labels_beside(const std::string& path) {
+  std::string name = fs::path(path).filename().string();
+  if (!replace_last(name, "images", "labels")) return "";
+  replace_last(name, "idx3", "idx1");
+  replace_last(name, "idx4", "idx1");
+  const std::string plain = name.ends_with(".gz") ? name.substr(0, name.size() - 3) : name;
+  for (const std::string& candidate : {name, plain, plain + ".gz"}) {
+    const fs::path beside = fs::path(path).replace_filename(candidate);
+    std::error_code error;
+    if (fs::exists(beside, error)) return beside.string();
+  }
+  return "";
+}
+
+/// [N, H, W] becomes [N, H, W, 1].
+LoadedImages from_bytes(Pixels images, const std::string& path) {
+  Shape& shape = images.shape;
+  const Shape found = shape;
+  if (shape.size() == 3) shape.push_back(1);
+  const bool good = shape.size() == 4 && shape[3] <= 4 &&
+                    std::all_of(shape.begin(), shape.end(), [](auto dim) { return dim >= 1; });
+  require_file(good, path, ": images must be [N, H, W] or [N, H, W, C], C = 1 to 4, none 0; got ",
+               to_string(found));
+  return {std::move(images), {}, {}};
+}
+
+LoadedImages from_idx(const std::string& path, bool with_labels) {
+  LoadedImages loaded = from_bytes(read_idx(path), path);
+  const std::string labels = idx_labels_beside(path);
+  if (with_labels && !labels.empty()) loaded.labels = read_label_file(labels);
+  const auto count = static_cast<std::size_t>(loaded.images.shape[0]);
+  require_file(loaded.labels.empty() || loaded.labels.size() == count, labels, ": must have ",
+               count, " labels, as many as images in ", path, "; got ", loaded.labels.size());
+  return loaded;
+}
+
+LoadedImages from_npy(const std::string& path) {
+  NpyArray array = read_npy(path);
+  auto* images = std::get_if<Pixels>(&array);
+  require_file(images, path, ": images must be uint8; got another type");
+  return from_bytes(std::move(*images), path);
+}
+
+}  // namespace
+
+LoadedImages read_array_file(const std::string& path, bool with_labels) {
+  switch (kind_of(path)) {
+    case Kind::cifar:
+      return from_cifar({path});
+    case Kind::idx:
+      return from_idx(path, with_labels);
+    case Kind::npy:
+      return from_npy(path);
+    case Kind::other:
+      break;
+  }
+  fail(Errc::bad_file, path, ": must be a folder of images, a CIFAR-10 .bin, an IDX or an .npy ",
+       "file; it begins as none");
+}
+
+bool is_cifar_folder(const std::string& folder) {
+  return !batches_in(folder).empty();
+}
+
+LoadedImages read_cifar_folder(const std::string& folder) {
+  return from_cifar(batches_in(folder));
+}
+
+Labels read_label_file(const std::string& path) {
+  if (kind_of(path) != Kind::idx) return read_labels(path);
+  const Pixels bytes = read_idx(path);
+  require_file(bytes.shape.size() == 1, path, ": labels must be [N]; got ", to_string(bytes.shape));
+  return Labels(bytes.data.begin(), bytes.data.end());
+}
+
+}  // namespace rheo

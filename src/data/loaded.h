@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rheo/tensor.h"
+
+namespace rheo {
+
+/// What a reader of any kind of data set hands over.
+struct LoadedImages {
+  Pixels images;  ///< [N >= 1, H, W, C in 1..4]
+  Labels labels;  ///< N or none.
+  std::vector<std::string> class_names;
+};
+
+}  // namespace rheo

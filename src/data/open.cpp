@@ -1,0 +1,59 @@
+#include <filesystem>
+#include <new>
+#include <system_error>
+#include <utility>
+
+#include "rheo/dataset.h"
+#include "src/check.h"
+#include "src/data/arrays.h"
+#include "src/data/fit.h"
+#include "src/data/folder.h"
+#include "src/io/image_limits.h"
+
+namespace rheo {
+namespace {
+
+void require_options(const DatasetOptions& options) {
+  const std::int64_t height = options.height, width = options.width;
+  require(height >= 0 && width >= 0, "DatasetOptions: height and width must be at least 0; got ",
+          height, "x", width);
+  require(height <= kMostPixels && width <= kMostPixels && height * width <= kMostPixels,
+          "DatasetOptions: an image must have at most ", kMostPixels, " pixels; got ", height, "x",
+          width);
+}
+
+LoadedImages load(const std::string& path, const DatasetOptions& options,
+                  const Progress& progress) {
+  std::error_code error;
+  const bool folder = std::filesystem::is_directory(path, error);
+  if (folder && !is_cifar_folder(path)) return read_folder(path, options, progress);
+  LoadedImages loaded =
+      folder ? read_cifar_folder(path) : read_array_file(path, options.labels.empty());
+  Size size{loaded.images.shape[1], loaded.images.shape[2]};
+  if (options.height > 0) size.height = options.height;
+  if (options.width > 0) size.width = options.width;
+  loaded.images = fitted(std::move(loaded.images), size, options.fit, path);
+  return loaded;
+}
+
+void replace_labels(LoadedImages& loaded, const std::string& path, const std::string& images) {
+  loaded.labels = read_label_file(path);
+  loaded.class_names.clear();
+  const auto count = static_cast<std::size_t>(loaded.images.shape[0]);
+  require_file(loaded.labels.size() == count, path, ": must have ", count,
+               " labels, as many as images in ", images, "; got ", loaded.labels.size());
+}
+
+}  // namespace
+
+Dataset Dataset::open(const std::string& path, const DatasetOptions& options,
+                      const Progress& progress) try {
+  require_options(options);
+  LoadedImages loaded = load(path, options, progress);
+  if (!options.labels.empty()) replace_labels(loaded, options.labels, path);
+  return Dataset(std::move(loaded.images), std::move(loaded.labels), std::move(loaded.class_names));
+} catch (const std::bad_alloc&) {
+  fail(Errc::out_of_memory, path, ": no memory for its images");
+}
+
+}  // namespace rheo

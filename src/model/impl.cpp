@@ -1,0 +1,163 @@
+#include "src/model/impl.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "src/check.h"
+
+namespace rheo {
+namespace {
+
+const ModelConfig& validated(const ModelConfig& config) {
+  config.validate();
+  return config;
+}
+
+Compute resolved(Compute compute) {
+  const Backend& backend = compute.device.backend();
+  if (compute.precision == Precision::automatic) compute.precision = Precision::f32;
+  if (compute.precision == Precision::bf16 && !backend.has_bf16())
+    fail(Errc::unsupported, "Model: precision bf16 needs a processor with AVX512_BF16; this one (",
+         compute.device.description(), ") has none; use f32");
+  if (compute.memory == Memory::automatic) compute.memory = Memory::full;
+  if (compute.memory != Memory::full)
+    fail(Errc::unsupported,
+         "Model: memory modes state and invert are not in this version; use full");
+  return compute;
+}
+
+}  // namespace
+
+Dtype network_type(const Compute& compute) {
+  return compute.precision == Precision::bf16 ? Dtype::bf16 : Dtype::f32;
+}
+
+Model::Impl::Impl(const ModelConfig& wanted, const Compute& where)
+    : config(validated(wanted)),
+      compute(resolved(where)),
+      layout(config, network_type(compute)),
+      flow(config, layout, backend(), network_type(compute)) {
+  const auto room = [&](std::int64_t count, std::size_t size, const char* what) {
+    DeviceBuffer buffer(backend(), static_cast<std::size_t>(count) * size, what);
+    buffer.clear();
+    return buffer;
+  };
+  parameters_ = room(layout.parameters, sizeof(float), "parameters");
+  signs_ = room(layout.signs, sizeof(float), "signs");
+  permutations_ = room(layout.permutations, sizeof(int), "permutations");
+  folded_ = room(layout.folded, sizeof(float), "folded weights");
+  packed_ = room(layout.packed_bytes, 1, "packed weights");
+  log_det_ = room(static_cast<std::int64_t>(layout.mixes.size()), sizeof(double), "log-dets");
+  const std::size_t mixes = layout.mixes.size() * sizeof(MixFold);
+  const std::size_t products = layout.products.size() * sizeof(ProductFold);
+  mixes_ = DeviceBuffer(backend(), mixes, "descriptions");
+  mixes_.upload(layout.mixes.data(), mixes);
+  products_ = DeviceBuffer(backend(), products, "descriptions");
+  products_.upload(layout.products.data(), products);
+}
+
+std::vector<float> Model::Impl::read(const ParameterInfo& tensor) const {
+  std::vector<float> values(tensor.size);
+  const std::size_t bytes = values.size() * sizeof(float), from = tensor.offset * sizeof(float);
+  if (tensor.kind == ParameterInfo::Kind::permutation) {
+    std::vector<int> indices(tensor.size);
+    permutations_.download(indices.data(), bytes, from);
+    std::copy(indices.begin(), indices.end(), values.begin());
+  } else {
+    const bool sign = tensor.kind == ParameterInfo::Kind::sign;
+    (sign ? signs_ : parameters_).download(values.data(), bytes, from);
+  }
+  return values;
+}
+
+void Model::Impl::write(const ParameterInfo& tensor, const std::vector<float>& values) {
+  const std::size_t bytes = values.size() * sizeof(float);
+  if (tensor.kind == ParameterInfo::Kind::permutation) {
+    const std::vector<int> indices(values.begin(), values.end());
+    backend().copy(permutations_.as<int>() + tensor.offset, indices.data(), bytes, nullptr);
+  } else {
+    const bool sign = tensor.kind == ParameterInfo::Kind::sign;
+    float* to = (sign ? signs_ : parameters_).as<float>() + tensor.offset;
+    backend().copy(to, values.data(), bytes, nullptr);
+  }
+  backend().synchronize(nullptr);
+  changed();
+}
+
+WeightsArgs Model::Impl::weights_args() const {
+  return {.mixes = mixes_.as<const MixFold>(),
+          .products = products_.as<const ProductFold>(),
+          .mix_count = static_cast<int>(layout.mixes.size()),
+          .product_count = static_cast<int>(layout.products.size()),
+          .parameters = parameters(),
+          .signs = signs_.as<float>(),
+          .permutations = permutations_.as<int>(),
+          .folded = folded_.as<float>(),
+          .packed = packed_.as<void>(),
+          .log_det = log_det_.as<double>()};
+}
+
+Weights Model::Impl::weights() {
+  if (!prepared_) backend().weights_prepare(weights_args(), nullptr);
+  prepared_ = true;
+  return {parameters(), folded_.as<float>(), packed_.as<void>(), log_det_.as<double>()};
+}
+
+std::int64_t Model::Impl::batch_of(std::int64_t images, std::int64_t wanted) const {
+  // From some 16,384 rows on, the products gain nothing from a larger batch.
+  constexpr std::int64_t kRows = 16384;
+  const std::int64_t pixels = std::int64_t{config.height} * config.width / 4;
+  const std::int64_t fitting = std::max<std::int64_t>(1, kRows / pixels);
+  return std::min(images, wanted > 0 ? wanted : fitting);
+}
+
+const FlowBuffers& Model::Impl::room_for(std::int64_t images) {
+  Arena size;
+  FlowBuffers wanted = flow.plan(size, images, false);
+  if (room_.bytes() < size.used()) {
+    room_ = {};
+    room_ = DeviceBuffer(backend(), size.used(), "activations");
+    const std::size_t bytes = images * config.dims() * sizeof(float);
+    x_ = {}, latents_ = {}, labels_ = {};
+    x_ = DeviceBuffer(backend(), bytes, "images");
+    latents_ = DeviceBuffer(backend(), bytes, "latents");
+    labels_ = DeviceBuffer(backend(), images * sizeof(int), "labels");
+  }
+  Arena arena(room_.as<void>());
+  return buffers_ = flow.plan(arena, images, false);
+}
+
+void Model::Impl::require_initialized(const char* who) const {
+  require(initialized, who,
+          ": ActNorm must be initialised from data first; call initialize or train");
+}
+
+void Model::Impl::require_images(const char* who, const Tensor& x) const {
+  const bool fits = x.shape.size() == 4 && x.shape[0] >= 0 && x.shape[1] == config.height &&
+                    x.shape[2] == config.width && x.shape[3] == config.channels;
+  require(fits, who, ": x must be [N, ", config.height, ", ", config.width, ", ", config.channels,
+          "]; got ", to_string(x.shape));
+  require(static_cast<std::int64_t>(x.data.size()) == x.shape[0] * config.dims(), who,
+          ": x must have as many values as its shape says; got ", x.data.size());
+  for (std::size_t i = 0; i < x.data.size(); ++i)
+    require(std::isfinite(x.data[i]), who, ": x must be finite; value ", i % config.dims(),
+            " of image ", i / config.dims(), " is ", x.data[i]);
+}
+
+void Model::Impl::require_labels(const char* who, const Labels& labels, std::int64_t images,
+                                 bool optional) const {
+  if (config.classes == 0) {
+    require(labels.empty(), who, ": labels were given to a model without classes");
+    return;
+  }
+  require(optional || !labels.empty(), who, ": labels are missing; the model has ", config.classes,
+          " classes");
+  require(labels.empty() || static_cast<std::int64_t>(labels.size()) == images, who,
+          ": labels must be one for each of ", images, " images; got ", labels.size());
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    require(labels[i] >= 0 && labels[i] < config.classes, who, ": labels must be 0..",
+            config.classes - 1, "; that of image ", i, " is ", labels[i]);
+}
+
+}  // namespace rheo

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "rheo/model.h"
+#include "src/arena.h"
+#include "src/model/flow.h"
+#include "src/model/layout.h"
+
+namespace rheo {
+
+/// The precision of the network that `compute` resolves to.
+Dtype network_type(const Compute& compute);
+
+/// A model's parameters on a device, what is folded from them, and room for one batch.
+class Model::Impl {
+ public:
+  /// All parameters zero, permutations and signs the identity's.
+  Impl(const ModelConfig& config, const Compute& compute);
+
+  const ModelConfig config;
+  const Compute compute;
+  const Layout layout;
+  const Flow flow;
+  bool initialized = true;
+
+  const Backend& backend() const { return compute.device.backend(); }
+
+  /// The flat parameters in device memory. Whoever writes them calls `changed`.
+  float* parameters() const { return parameters_.as<float>(); }
+  void changed() { prepared_ = false; }
+
+  /// A tensor by its description, from or to the host. Tensors of integers are given as floats.
+  std::vector<float> read(const ParameterInfo& tensor) const;
+  void write(const ParameterInfo& tensor, const std::vector<float>& values);
+
+  /// Folds what changed since the last call and returns where everything lies.
+  Weights weights();
+  WeightsArgs weights_args() const;
+
+  /// Images to work on at once, and buffers for so many.
+  std::int64_t batch_of(std::int64_t images, std::int64_t wanted = 0) const;
+  const FlowBuffers& room_for(std::int64_t images);
+
+  /// Makes the calling thread start as many threads as the device has, until it goes out of scope.
+  void use_threads() const { backend().set_threads(compute.device.threads()); }
+
+  /// log p and, where `latents` is not null, eps, of images on the host.
+  std::vector<double> run_forward(const char* who, const Tensor& x, const Labels& labels,
+                                  Tensor* latents, const Progress& progress);
+
+  /// Fills x[first ...] from eps already in `latents_`.
+  void run_inverse(const char* who, std::int64_t first, std::int64_t count, const int* labels,
+                   Tensor& x);
+
+  float* batch_x() const { return x_.as<float>(); }
+  float* batch_eps() const { return latents_.as<float>(); }
+  int* batch_labels() const { return labels_.as<int>(); }
+
+  void require_initialized(const char* who) const;
+  void require_images(const char* who, const Tensor& x) const;
+  void require_labels(const char* who, const Labels& labels, std::int64_t images,
+                      bool optional) const;
+
+ private:
+  void all_classes(const FlowBuffers& b, std::int64_t count, double* log_prob);
+  [[noreturn]] void name_bad_layer(const char* who, std::int64_t first, std::int64_t count,
+                                   const int* labels);
+
+  DeviceBuffer parameters_, signs_, permutations_, folded_, packed_, log_det_, mixes_, products_;
+  DeviceBuffer room_, x_, latents_, labels_;
+  FlowBuffers buffers_{};
+  bool prepared_ = false;
+};
+
+/// Random weights (spec: "Initialisation"), a function of the seed.
+void randomize(Model::Impl& model, std::uint64_t seed);
+
+/// Data-dependent initialisation from x [N, H, W, C].
+void initialize_from(Model::Impl& model, const Tensor& x);
+
+/// Writes `model` with parameters as they are, to a checkpoint.
+void save_checkpoint(const Model::Impl& model, const std::string& path);
+
+}  // namespace rheo

@@ -1,0 +1,185 @@
+// Data-dependent initialisation: each layer on the output of its already initialised predecessors,
+// over all images at once; only the wide hidden activations are made a chunk at a time.
+
+#include <algorithm>
+#include <cmath>
+
+#include "src/model/impl.h"
+
+namespace rheo {
+namespace {
+
+/// A smaller deviation counts as this, so that a constant channel cannot make a huge scale.
+constexpr double kLeastDeviation = 1e-3;
+
+/// Mean and spread over several chunks (Chan, Golub & LeVeque 1983).
+struct Moments {
+  std::vector<double> mean, deviation;
+  double rows = 0;
+
+  void add(const std::vector<double>& m, const std::vector<double>& d, double count) {
+    mean.resize(m.size()), deviation.resize(m.size());
+    for (std::size_t c = 0; c < m.size(); ++c) {
+      const double delta = m[c] - mean[c], total = rows + count;
+      mean[c] += delta * count / total;
+      deviation[c] += d[c] + delta * delta * rows * count / total;
+    }
+    rows += count;
+  }
+};
+
+class Initializer {
+ public:
+  Initializer(Model::Impl& model, std::int64_t images)
+      : model_(model), backend_(model.backend()), images_(images), chunk_(model.batch_of(images)) {}
+
+  void run(const Tensor& x) {
+    DeviceBuffer state(backend_, x.data.size() * sizeof(float), "images");
+    state.upload(x.data.data(), state.bytes());
+    for (int l = 0; l < model_.config.levels; ++l) {
+      const LevelLayout& level = model_.layout.levels[l];
+      const Grid grid = {images_, level.height, level.width};
+      DeviceBuffer next(backend_, grid.pixels() * level.channels * sizeof(float), "images");
+      FlowBuffers here;  // only for the squeeze's shape
+      here.levels.resize(l + 1);
+      here.levels[l].grid = grid;
+      backend_.squeeze_forward(model_.flow.squeeze_of(here, l, state.as<float>(), next.as<float>()),
+                               nullptr);
+      state = std::move(next);
+      for (int k = 0; k < model_.config.steps; ++k) run_step(l, k, grid, state.as<float>());
+    }
+    model_.changed();
+  }
+
+ private:
+  void run_step(int l, int k, const Grid& grid, float* state) {
+    const int s = model_.flow.step_index(l, k);
+    const MixFold& mix = model_.layout.mixes[s];
+    Moments moments;
+    add_moments(state, grid.pixels(), mix.channels, moments);
+    set(mix.bias, mix.log_scale, moments);
+    prepare(s);
+    StepArgs step{};
+    step.grid = grid, step.channels = mix.channels, step.from = step.to = state;
+    step.mix = model_.weights_args().folded + mix.mix, step.bias = model_.parameters() + mix.bias;
+    backend_.step_forward(step, nullptr);
+    for (int conv = 0; conv < 2; ++conv) run_conv(l, k, conv, state);
+    for_each_chunk(l, k, state, [&](const FlowBuffers& b, float* part) {
+      const Weights w = prepared();
+      model_.flow.network(b, w, l, k);
+      couple(b, w, l, k, part);
+    });
+  }
+
+  /// Bias and scale of conv1 or conv2 from its raw sums: what its product gives while both are 0.
+  void run_conv(int l, int k, int conv, float* state) {
+    const int s = model_.flow.step_index(l, k);
+    const ProductFold& product = model_.layout.conv(s, conv);
+    zero(product.bias, product.out), zero(product.log_scale, product.out);
+    prepare(s);
+    DeviceBuffer sums(backend_,
+                      chunk_ * model_.layout.mixes[s].pixels * product.out * sizeof(float),
+                      "activations");
+    Moments moments;
+    for_each_chunk(l, k, state, [&](const FlowBuffers& b, float*) {
+      const FlowBuffers::Step& step = b.levels[l].steps[k];
+      const Weights w = prepared();
+      model_.flow.network(b, w, l, k);
+      const std::int64_t rows = b.levels[l].grid.pixels();
+      backend_.linear_forward({.rows = rows,
+                               .in = product.stride,
+                               .out = product.out,
+                               .type = product.type,
+                               .x = conv == 0 ? step.columns.data : step.h1,
+                               .weight = static_cast<const char*>(w.packed) + product.matrix,
+                               .bias = nullptr,
+                               .relu = false,
+                               .y_type = Dtype::f32,
+                               .y = sums.as<float>()},
+                              nullptr);
+      add_moments(sums.as<float>(), rows, product.out, moments);
+    });
+    set(product.bias, product.log_scale, moments);
+    prepare(s);
+  }
+
+  /// f(buffers, the chunk's state) for each chunk, with the columns of step k made.
+  template <class F>
+  void for_each_chunk(int l, int k, float* state, const F& f) {
+    const LevelLayout& level = model_.layout.levels[l];
+    const std::int64_t image = std::int64_t{level.height} * level.width * level.channels;
+    for (std::int64_t first = 0; first < images_; first += chunk_) {
+      const FlowBuffers& b = model_.room_for(std::min(chunk_, images_ - first));
+      StepArgs step{};
+      step.grid = b.levels[l].grid, step.channels = level.channels;
+      step.from = state + first * image;
+      step.columns = b.levels[l].steps[k].columns;
+      backend_.step_forward(step, nullptr);
+      f(b, state + first * image);
+    }
+  }
+
+  void couple(const FlowBuffers& b, const Weights& w, int l, int k, float* state) {
+    const ProductFold& conv3 = model_.layout.conv(model_.flow.step_index(l, k), 2);
+    StepArgs step{};
+    step.grid = b.levels[l].grid, step.channels = model_.layout.levels[l].channels;
+    step.from = step.to = state;
+    step.taps = {b.taps, 9, w.folded + conv3.folded_bias,
+                 conv3.edge < 0 ? nullptr : w.folded + conv3.folded_edge};
+    step.kind = model_.flow.kind();
+    step.log_det = b.partials;
+    backend_.step_forward(step, nullptr);
+  }
+
+  void add_moments(const float* x, std::int64_t rows, int channels, Moments& moments) {
+    DeviceBuffer results(backend_, channels * 2 * sizeof(double), "moments");
+    double* mean = results.as<double>();
+    backend_.moments_of_channels({x, rows, channels, channels, mean, mean + channels}, nullptr);
+    std::vector<double> values(channels * 2);
+    results.download(values.data(), results.bytes());
+    moments.add({values.begin(), values.begin() + channels},
+                {values.begin() + channels, values.end()}, static_cast<double>(rows));
+  }
+
+  void set(std::int64_t bias, std::int64_t log_scale, const Moments& moments) {
+    const std::size_t n = moments.mean.size();
+    std::vector<float> b(n), s(n);
+    for (std::size_t c = 0; c < n; ++c) {
+      const double sd = std::sqrt(moments.deviation[c] / moments.rows);
+      b[c] = static_cast<float>(-moments.mean[c]);
+      s[c] = static_cast<float>(-std::log(std::max(sd, kLeastDeviation) + 1e-6));
+    }
+    backend_.copy(model_.parameters() + bias, b.data(), n * sizeof(float), nullptr);
+    backend_.copy(model_.parameters() + log_scale, s.data(), n * sizeof(float), nullptr);
+    backend_.synchronize(nullptr);
+  }
+
+  void zero(std::int64_t offset, int count) {
+    backend_.clear(model_.parameters() + offset, count * sizeof(float), nullptr);
+  }
+
+  /// Folds step `s` alone.
+  void prepare(int s) {
+    WeightsArgs a = model_.weights_args();
+    a.mixes += s, a.mix_count = 1, a.log_det += s;
+    a.products += 3 * s, a.product_count = 3;
+    backend_.weights_prepare(a, nullptr);
+  }
+
+  Weights prepared() const {
+    const WeightsArgs a = model_.weights_args();
+    return {a.parameters, a.folded, a.packed, a.log_det};
+  }
+
+  Model::Impl& model_;
+  const Backend& backend_;
+  std::int64_t images_, chunk_;
+};
+
+}  // namespace
+
+void initialize_from(Model::Impl& model, const Tensor& x) {
+  Initializer(model, x.shape[0]).run(x);
+}
+
+}  // namespace rheo

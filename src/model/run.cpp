@@ -1,0 +1,99 @@
+// Any number of images through the flow, a batch at a time.
+
+#include <algorithm>
+#include <cmath>
+
+#include "src/check.h"
+#include "src/model/impl.h"
+
+namespace rheo {
+namespace {
+
+/// log of the mean of exp(values), one for each image: values [classes][count].
+void log_mean_exp(const std::vector<double>& values, std::int64_t classes, std::int64_t count,
+                  double* result) {
+  for (std::int64_t n = 0; n < count; ++n) {
+    double most = values[n], sum = 0;
+    for (std::int64_t y = 1; y < classes; ++y) most = std::max(most, values[y * count + n]);
+    for (std::int64_t y = 0; y < classes; ++y) sum += std::exp(values[y * count + n] - most);
+    result[n] = most + std::log(sum) - std::log(static_cast<double>(classes));
+  }
+}
+
+/// Index of the first value that is not finite, or -1.
+std::int64_t first_bad(const float* values, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i)
+    if (!std::isfinite(values[i])) return i;
+  return -1;
+}
+
+}  // namespace
+
+void Model::Impl::all_classes(const FlowBuffers& b, std::int64_t count, double* log_prob) {
+  std::vector<double> each(config.classes * count);
+  for (int y = 0; y < config.classes; ++y) {
+    const Labels labels(count, y);
+    labels_.upload(labels.data(), count * sizeof(int));
+    flow.top_log_prob(b, weights(), batch_labels(), nullptr);
+    backend().copy(each.data() + y * count, b.log_prob, count * sizeof(double), nullptr);
+    backend().synchronize(nullptr);
+  }
+  log_mean_exp(each, config.classes, count, log_prob);
+}
+
+std::vector<double> Model::Impl::run_forward(const char* who, const Tensor& x, const Labels& labels,
+                                             Tensor* latents, const Progress& progress) {
+  const std::int64_t images = x.shape[0], dims = config.dims(), batch = batch_of(images);
+  std::vector<double> log_prob(images);
+  use_threads();
+  for (std::int64_t first = 0; first < images; first += batch) {
+    const std::int64_t count = std::min(batch, images - first);
+    const FlowBuffers& b = room_for(count);
+    x_.upload(x.data.data() + first * dims, count * dims * sizeof(float));
+    if (!labels.empty()) labels_.upload(labels.data() + first, count * sizeof(int));
+    flow.forward(b, weights(), batch_x(), labels.empty() ? nullptr : batch_labels(),
+                 latents ? batch_eps() : nullptr);
+    if (config.classes && labels.empty())
+      all_classes(b, count, log_prob.data() + first);
+    else
+      backend().copy(log_prob.data() + first, b.log_prob, count * sizeof(double), nullptr);
+    if (latents)
+      latents_.download(latents->data.data() + first * dims, count * dims * sizeof(float));
+    backend().synchronize(nullptr);
+    for (std::int64_t n = first; n < first + count; ++n)
+      if (!std::isfinite(log_prob[n]))
+        fail(Errc::diverged, who, ": log p of image ", n, " is ", log_prob[n],
+             "; the model's weights do not carry such an image");
+    if (progress) progress(first + count, images);
+  }
+  return log_prob;
+}
+
+void Model::Impl::run_inverse(const char* who, std::int64_t first, std::int64_t count,
+                              const int* labels, Tensor& x) {
+  const FlowBuffers& b = buffers_;
+  const std::int64_t dims = config.dims();
+  float* to = x.data.data() + first * dims;
+  flow.inverse(b, weights(), batch_eps(), labels, batch_x(), [](int, int) {});
+  x_.download(to, count * dims * sizeof(float));
+  if (first_bad(to, count * dims) >= 0) name_bad_layer(who, first, count, labels);
+}
+
+void Model::Impl::name_bad_layer(const char* who, std::int64_t first, std::int64_t count,
+                                 const int* labels) {
+  flow.inverse(buffers_, weights(), batch_eps(), labels, batch_x(), [&](int level, int step) {
+    const FlowBuffers::Level& at = buffers_.levels[level];
+    const std::int64_t size = at.grid.image_pixels() * layout.levels[level].channels;
+    std::vector<float> state(count * size);
+    backend().copy(state.data(), at.state, state.size() * sizeof(float), nullptr);
+    backend().synchronize(nullptr);
+    const std::int64_t bad = first_bad(state.data(), static_cast<std::int64_t>(state.size()));
+    if (bad < 0) return;
+    const std::string layer = step < 0 ? std::string("its prior") : "step " + std::to_string(step);
+    fail(Errc::diverged, who, ": image ", first + bad / size, " is not finite from level ", level,
+         ", ", layer, " on; use a lower temperature, or a model trained with scale = bounded");
+  });
+  fail(Errc::diverged, who, ": an image is not finite");
+}
+
+}  // namespace rheo
