@@ -217,9 +217,10 @@ NpyHeader read_npy_header(const InputFile& file) {
 std::string npy_header(const std::string& descr, const Shape& shape) {
   std::string text = "{'descr': '";
   text.append(descr).append("', 'fortran_order': False, 'shape': (");
-  for (const std::int64_t dim : shape) text.append(std::to_string(dim)).append(", ");
-  // One dimension keeps its comma, (3,); more have none at the end, (3, 4).
-  if (!shape.empty()) text.resize(text.size() - (shape.size() == 1 ? 1 : 2));
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    text.append(i > 0 ? ", " : "").append(std::to_string(shape[i]));
+  }
+  if (shape.size() == 1) text += ',';  // a Python tuple of one
   text.append("), }");
   while ((10 + text.size() + 1) % kAlignment != 0) text += ' ';
   text += '\n';

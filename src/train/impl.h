@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rheo/trainer.h"
+#include "src/arena.h"
+#include "src/model/impl.h"
+#include "src/train/loader.h"
+
+namespace rheo {
+
+/// Where a run stands besides its weights; all of it is in a checkpoint.
+struct RunPosition {
+  std::int64_t steps = 0;    // updates asked for
+  std::int64_t updates = 0;  // of those, made
+  std::int64_t skipped_in_row = 0;
+  std::int64_t images = 0;  // position in the data's order
+};
+
+class Trainer::Impl {
+ public:
+  Impl(Model model, const Dataset& train, const TrainOptions& options);
+
+  StepReport step();
+  Model& newest() { return model_; }
+  Model& model();
+  Model release();
+
+  const TrainOptions& options() const { return options_; }
+  std::int64_t steps_done() const { return at_.steps; }
+
+  void save(const std::string& folder);
+
+  /// Puts what `save` wrote in place of the fresh state. The metadata are checked already.
+  void restore(const std::string& path);
+
+ private:
+  struct Named {
+    const char* name;
+    DeviceBuffer* buffer;
+  };
+  std::vector<Named> state();
+
+  double learning_rate(std::int64_t images) const;
+  void initialize();
+  void run_batch(const Batch& batch, std::int64_t index);
+  void update(double learning_rate);
+  StepReport report(double learning_rate);
+  Model::Impl& net() { return model_.impl(); }
+  std::map<std::string, std::string> metadata() const;
+
+  Model model_;
+  const Dataset& data_;
+  const std::string fingerprint_;  // of the data
+  TrainOptions options_;
+  RunPosition at_;
+  std::optional<Model> averaged_;  // a second model for the averaged weights, made when asked for
+  bool averaged_is_stale_ = true;
+
+  DeviceBuffer gradient_, dfolded_, dpacked_, first_, second_, average_;
+  DeviceBuffer room_, pixels_, x_, samples_, labels_, dlog_prob_, log_prob_, control_, norm_;
+  FlowBuffers buffers_{};
+  std::unique_ptr<Loader> loader_;
+};
+
+}  // namespace rheo

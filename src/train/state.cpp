@@ -1,0 +1,141 @@
+// A training run on disk: model.safetensors, which anyone can use, and state.safetensors beside it.
+
+#include <cstring>
+
+#include "rheo/version.h"
+#include "src/check.h"
+#include "src/io/safetensors.h"
+#include "src/model/checkpoint.h"
+#include "src/train/impl.h"
+
+namespace rheo {
+namespace {
+
+constexpr const char* kModelFile = "/model.safetensors";
+constexpr const char* kStateFile = "/state.safetensors";
+
+std::string word_of(Precision precision) {
+  return precision == Precision::bf16 ? "bf16" : "f32";
+}
+
+/// What decides the bits of a run besides its options.
+std::map<std::string, std::string> circumstances(const Compute& compute) {
+  return {{"device", compute.device.name()},
+          {"threads", std::to_string(compute.device.threads())},
+          {"instruction_set", compute.device.instruction_set()},
+          {"precision", word_of(compute.precision)},
+          {"memory", "full"}};
+}
+
+const std::string& text(const SafetensorsFile& file, const std::string& path,
+                        const std::string& key) {
+  const auto found = file.metadata.find(key);
+  require_file(found != file.metadata.end(), path, ": metadata has no key ", key);
+  return found->second;
+}
+
+std::int64_t number(const SafetensorsFile& file, const std::string& path, const std::string& key) {
+  const std::string& digits = text(file, path, key);
+  const bool fits = !digits.empty() && digits.size() <= 18 &&
+                    digits.find_first_not_of("0123456789") == std::string::npos;
+  require_file(fits, path, ": metadata ", key, " must be a whole number; got ", digits);
+  return std::stoll(digits);
+}
+
+void check_format(const SafetensorsFile& file, const std::string& path) {
+  const std::string& format = text(file, path, "format");
+  require_file(format == "rheo-state", path, ": metadata format must be rheo-state; got ", format);
+  const std::string& version = text(file, path, "version");
+  require_file(version == "1", path, ": version must be 1; got ", version,
+               "; a newer rheo may read it");
+}
+
+void check_circumstances(const SafetensorsFile& file, const std::string& path,
+                         const Compute& compute) {
+  for (const auto& [key, value] : circumstances(compute)) {
+    const std::string& was = text(file, path, key);
+    require(was == value, "Trainer::resume: the run of ", path, " had ", key, " = ", was,
+            ", this one ", value, "; the same bits need the same, else ask for an inexact resume");
+  }
+}
+
+}  // namespace
+
+std::vector<Trainer::Impl::Named> Trainer::Impl::state() {
+  std::vector<Named> all = {{"first", &first_}, {"second", &second_}};
+  if (options_.average > 0) all.push_back({"average", &average_});
+  return all;
+}
+
+std::map<std::string, std::string> Trainer::Impl::metadata() const {
+  std::map<std::string, std::string> m = circumstances(model_.compute());
+  m["format"] = "rheo-state";
+  m["version"] = "1";
+  m["rheo"] = version();
+  m["config"] = model_.config().to_json();
+  m["train"] = options_.to_json();
+  m["data"] = fingerprint_;
+  m["steps"] = std::to_string(at_.steps);
+  m["updates"] = std::to_string(at_.updates);
+  m["skipped_in_row"] = std::to_string(at_.skipped_in_row);
+  m["images"] = std::to_string(at_.images);
+  return m;
+}
+
+void Trainer::Impl::save(const std::string& folder) {
+  model().save(folder + kModelFile);
+  std::vector<std::vector<float>> values;
+  std::vector<SafetensorsTensor> tensors;
+  const std::int64_t size = net().layout.parameters;
+  const auto add = [&](const char* name, const float* from) {
+    std::vector<float>& to = values.emplace_back(size);
+    net().backend().copy(to.data(), from, size * sizeof(float), nullptr);
+    tensors.push_back({name, "F32", {size}, to.data()});
+  };
+  add("parameters", net().parameters());
+  for (const Named& named : state()) add(named.name, named.buffer->as<float>());
+  net().backend().synchronize(nullptr);
+  write_safetensors(folder + kStateFile, metadata(), tensors);
+}
+
+void Trainer::Impl::restore(const std::string& path) {
+  const SafetensorsFile file = read_safetensors(path);
+  const std::int64_t size = net().layout.parameters;
+  const auto put = [&](const char* name, float* to) {
+    const SafetensorsEntry* entry = file.find(name);
+    require_file(entry && entry->dtype == "F32" && entry->shape == Shape{size}, path, ": tensor ",
+                 name, " must be F32 [", size, "]");
+    net().backend().copy(to, file.data.data() + entry->begin, size * sizeof(float), nullptr);
+  };
+  put("parameters", net().parameters());
+  for (const Named& named : state()) put(named.name, named.buffer->as<float>());
+  net().backend().synchronize(nullptr);
+  net().changed();
+  averaged_is_stale_ = true;
+  at_ = {number(file, path, "steps"), number(file, path, "updates"),
+         number(file, path, "skipped_in_row"), number(file, path, "images")};
+}
+
+Trainer Trainer::resume(const std::string& folder, const Dataset& train, const Compute& compute,
+                        bool allow_inexact) {
+  const std::string path = folder + kStateFile;
+  const SafetensorsFile file = read_safetensors(path);
+  check_format(file, path);
+  Compute wanted = compute;
+  if (wanted.precision == Precision::automatic)
+    wanted.precision = text(file, path, "precision") == "bf16" ? Precision::bf16 : Precision::f32;
+  Model model = Model::load(folder + kModelFile, wanted);
+  const std::string& config = text(file, path, "config");
+  require_file(ModelConfig::from_json(config) == model.config(), path,
+               ": its config is not that of the model beside it");
+  const std::string data = train.fingerprint();
+  require_file(text(file, path, "data") == data, path, ": the run's data were ",
+               text(file, path, "data"), "; these are ", data);
+  if (!allow_inexact) check_circumstances(file, path, model.compute());
+  const TrainOptions options = TrainOptions::from_json(text(file, path, "train"));
+  auto impl = std::make_unique<Impl>(std::move(model), train, options);
+  impl->restore(path);
+  return Trainer(std::move(impl));
+}
+
+}  // namespace rheo
