@@ -11,18 +11,35 @@
 
 namespace rheo::cpu::RHEO_ISA {
 
-/// The pixel that tap t of pixel (i, j) falls on.
-struct Neighbour {
-  bool inside;
-  std::int64_t offset;  // in pixels, from the pixel itself
-};
+/// Where the taps of a pixel fall.
+struct Window {
+  int taps;
+  int height, width;
+  std::int64_t offset[9];  // of tap t, in pixels from the pixel itself
 
-inline Neighbour neighbour(const Grid& grid, int taps, int t, int sign, int i, int j) {
-  if (taps == 1) return {true, 0};
-  const int di = sign * (t / 3 - 1), dj = sign * (t % 3 - 1);
-  const bool inside = i + di >= 0 && i + di < grid.height && j + dj >= 0 && j + dj < grid.width;
-  return {inside, std::int64_t{di} * grid.width + dj};
-}
+  Window(const Grid& grid, int count, int sign)
+      : taps(count), height(grid.height), width(grid.width), offset{} {
+    for (int t = 0; t < (taps == 1 ? 0 : taps); ++t)
+      offset[t] = sign * (std::int64_t{t / 3 - 1} * width + (t % 3 - 1));
+    mirrored_ = sign < 0;
+  }
+
+  /// Bit t is set where tap t of pixel (i, j) lies inside the image.
+  unsigned inside(int i, int j) const {
+    if (taps == 1) return 1u;
+    unsigned bits = kAll;
+    if (i == 0) bits &= mirrored_ ? 0077u : 0770u;
+    if (i == height - 1) bits &= mirrored_ ? 0770u : 0077u;
+    if (j == 0) bits &= mirrored_ ? 0333u : 0666u;
+    if (j == width - 1) bits &= mirrored_ ? 0666u : 0333u;
+    return bits;
+  }
+
+  static constexpr unsigned kAll = 0777u;  // an octal digit is a row of taps
+
+ private:
+  bool mirrored_;
+};
 
 /// f(p, i, j) for each pixel p of a tile, at row i and column j of its image.
 template <class F>
@@ -40,16 +57,24 @@ template <int kChannels>
 void gather_taps(const Grid& grid, const Tile& tile, const float* rows, int stride, int taps,
                  int channels, int sign, const float* edge, float* sums, int sum_stride) {
   const int n = kChannels ? kChannels : channels;
+  const Window window(grid, taps, sign);
   const float* own = rows + tile.row(grid) * stride;
   for_each_pixel(grid, tile, [&](int p, int i, int j) {
     float* sum = sums + p * sum_stride;
+    float
+        local[kChannels ? kChannels : 1];  // in registers: `sums` could be `rows` for all g++ knows
+    float* to = kChannels ? local : sum;
+    if (kChannels)
+      for (int c = 0; c < n; ++c) to[c] = sum[c];
+    const unsigned inside = window.inside(i, j);
     for (int t = 0; t < taps; ++t) {
-      const Neighbour at = neighbour(grid, taps, t, sign, i, j);
-      const float* from =
-          at.inside ? own + (p + at.offset) * stride + t * n : (edge ? edge + t * n : nullptr);
+      const float* from = inside >> t & 1u ? own + (p + window.offset[t]) * stride + t * n
+                                           : (edge ? edge + t * n : nullptr);
       if (from == nullptr) continue;
-      for (int c = 0; c < n; ++c) sum[c] += from[c];
+      for (int c = 0; c < n; ++c) to[c] += from[c];
     }
+    if (kChannels)
+      for (int c = 0; c < n; ++c) sum[c] = to[c];
   });
 }
 
@@ -89,16 +114,23 @@ template <int kChannels, class T>
 void scatter_taps(const Grid& grid, const Tile& tile, const float* values, int value_stride,
                   T* rows, int stride, int taps, int channels, int sign) {
   const int n = kChannels ? kChannels : channels;
+  const Window to(grid, taps, -sign), from(grid, taps, sign);
   T* own = rows + tile.row(grid) * stride;
   for_each_pixel(grid, tile, [&](int p, int i, int j) {
     const float* value = values + p * value_stride;
+    T converted[kChannels ? kChannels : 1];
+    if (kChannels)
+      for (int c = 0; c < n; ++c) store(converted[c], value[c]);
+    const unsigned seen_by = to.inside(i, j), sees = from.inside(i, j);
     for (int t = 0; t < taps; ++t) {
-      const Neighbour to = neighbour(grid, taps, t, -sign, i, j);
-      if (to.inside) {
-        T* at = own + (p + to.offset) * stride + t * n;
-        for (int c = 0; c < n; ++c) store(at[c], value[c]);
+      if (seen_by >> t & 1u) {
+        T* at = own + (p + to.offset[t]) * stride + t * n;
+        if (kChannels)
+          for (int c = 0; c < n; ++c) at[c] = converted[c];
+        else
+          for (int c = 0; c < n; ++c) store(at[c], value[c]);
       }
-      if (!neighbour(grid, taps, t, sign, i, j).inside) {
+      if (!(sees >> t & 1u)) {
         T* at = own + std::int64_t{p} * stride + t * n;
         for (int c = 0; c < n; ++c) at[c] = T(0);
       }

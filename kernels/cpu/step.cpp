@@ -86,20 +86,20 @@ void couple(const StepArgs& a, const Tile& tile, const TileValues& v) {
     std::memcpy(a.raw + tile.row(a.grid) * half, v.raw, sizeof(float) * count);
 }
 
-/// mixed = T^T-rows times (state + before) + after: `transposed` [C, C] is indexed [input][output].
+/// mixed = matrix (state + before) - after: `transposed` [C, C] is indexed [input][output].
 template <int kChannels>
 void mix_tile(int channels, int count, const float* transposed, const float* before,
               const float* after, const float* state, float* mixed) {
   const int n = kChannels ? kChannels : channels;
   for (int p = 0; p < count; ++p) {
-    float* y = mixed + p * n;
+    float local[kChannels ? kChannels : 1];  // in registers over the sum
+    float* y = kChannels ? local : mixed + p * n;
     for (int i = 0; i < n; ++i) y[i] = 0;
     for (int j = 0; j < n; ++j) {
       const float x = state[p * n + j] + (before ? before[j] : 0.f);
       for (int i = 0; i < n; ++i) y[i] += transposed[j * n + i] * x;
     }
-    if (after)
-      for (int i = 0; i < n; ++i) y[i] -= after[i];
+    for (int i = 0; i < n; ++i) mixed[p * n + i] = after ? y[i] - after[i] : y[i];
   }
 }
 
@@ -111,11 +111,12 @@ void write_columns(const Grid& grid, const Tile& tile, const float* values, int 
   T one, zero;
   store(one, 1.f), store(zero, 0.f);
   const int constant = c.taps * c.channels;
+  const Window window(grid, c.taps, +1);
   for_each_pixel(grid, tile, [&](int p, int i, int j) {
     T* row = rows + (tile.row(grid) + p) * c.stride + constant;
     *row++ = one;
-    for (int t = 0; t < (c.edge ? c.taps : 0); ++t)
-      *row++ = neighbour(grid, c.taps, t, +1, i, j).inside ? zero : one;
+    const unsigned inside = c.edge ? window.inside(i, j) : 0;
+    for (int t = 0; t < (c.edge ? c.taps : 0); ++t) *row++ = inside >> t & 1u ? zero : one;
     for (int k = c.used(); k < c.stride; ++k) *row++ = zero;
   });
 }

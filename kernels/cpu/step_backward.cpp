@@ -25,11 +25,16 @@ template <int kChannels>
 void add_outer(int channels, int count, const float* dy, const float* input, float* mix) {
   const int n = kChannels ? kChannels : channels;
   for (int i = 0; i < n; ++i) {
-    float* row = mix + i * n;
+    float local[kChannels ? kChannels : 1];
+    float* row = kChannels ? local : mix + i * n;
+    if (kChannels)
+      for (int j = 0; j < n; ++j) row[j] = mix[i * n + j];
     for (int p = 0; p < count; ++p) {
       const float d = dy[p * n + i];
       for (int j = 0; j < n; ++j) row[j] += d * input[p * n + j];
     }
+    if (kChannels)
+      for (int j = 0; j < n; ++j) mix[i * n + j] = row[j];
   }
 }
 
@@ -38,12 +43,15 @@ template <int kChannels>
 void mix_back(int channels, int count, const float* mix, const float* dy, float* dv) {
   const int n = kChannels ? kChannels : channels;
   for (int p = 0; p < count; ++p) {
-    float* d = dv + p * n;
+    float local[kChannels ? kChannels : 1];
+    float* d = kChannels ? local : dv + p * n;
     for (int j = 0; j < n; ++j) d[j] = 0;
     for (int i = 0; i < n; ++i) {
       const float g = dy[p * n + i];
       for (int j = 0; j < n; ++j) d[j] += mix[i * n + j] * g;
     }
+    if (kChannels)
+      for (int j = 0; j < n; ++j) dv[p * n + j] = d[j];
   }
 }
 
@@ -103,9 +111,11 @@ void add_network_sums(const StepBackwardArgs& a, const Tile& tile, const PartSum
   for (int p = 0; p < tile.count; ++p)
     for (int o = 0; o < out; ++o) sums.bias[o] += net[p * out + o];
   if (a.dtap_edge == nullptr) return;
+  const Window window(a.grid, a.taps, +1);
   for_each_pixel(a.grid, tile, [&](int p, int i, int j) {
+    const unsigned inside = window.inside(i, j);
     for (int t = 0; t < a.taps; ++t)
-      if (!neighbour(a.grid, a.taps, t, +1, i, j).inside)
+      if (!(inside >> t & 1u))
         for (int o = 0; o < out; ++o) sums.edge[t * out + o] += net[p * out + o];
   });
 }
