@@ -21,8 +21,8 @@ struct DatasetOptions {
   int height = 0;  ///< 0: that of the first image.
   int width = 0;
   Fit fit = Fit::refuse;
-  std::string labels;  ///< An .npy or IDX file of labels; empty: sub-folders, the labels of a CIFAR
-                       ///< file, or the IDX labels file that lies beside the images.
+  std::string labels = {};  ///< An .npy or IDX file of labels; empty: sub-folders, the labels of a
+                            ///< CIFAR file, or the IDX labels file that lies beside the images.
 };
 
 /// Images, all of one size, decoded and in memory.

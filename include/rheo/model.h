@@ -17,7 +17,7 @@ namespace rheo {
 struct SampleOptions {
   std::uint64_t seed = 0;
   double temperature = 1;  ///< Standard deviation of eps; 0 gives the mode of each prior.
-  Labels labels;           ///< One for each image, or one for all; only, and always, with classes.
+  Labels labels = {};      ///< One for each image, or one for all; only, and always, with classes.
   std::int64_t first =
       0;          ///< Index of the first image: image i depends on seed and first + i alone.
   int batch = 0;  ///< Images at once; 0: chosen to fit. Changes no bit on the CPU.

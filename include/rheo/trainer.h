@@ -63,7 +63,8 @@ struct StepReport {
 /// for bit at the same thread count and instruction set.
 class RHEO_API Trainer {
  public:
-  /// Takes over the model and, where it is not yet initialised, initialises it from the data.
+  /// Takes over the model and, where it is not yet initialised, initialises it from the data at the
+  /// first step. The data must outlive the trainer.
   /// @throws Error invalid_argument where data and model do not fit or an option is out of range.
   Trainer(Model model, const Dataset& train, const TrainOptions& options);
 

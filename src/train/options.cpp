@@ -8,16 +8,18 @@
 #include "src/io/json.h"
 
 namespace rheo {
-namespace {
 
-constexpr const char* kWho = "train options";
-constexpr std::int64_t kMost = std::int64_t{1} << 40;
-
+// Not in the unnamed namespace, where the library would not find them.
 NLOHMANN_JSON_SERIALIZE_ENUM(Optimizer, {{Optimizer::adam, "adam"},
                                          {Optimizer::adamax, "adamax"},
                                          {Optimizer::adamax_openai, "adamax_openai"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Schedule,
                              {{Schedule::constant, "constant"}, {Schedule::cosine, "cosine"}})
+
+namespace {
+
+constexpr const char* kWho = "train options";
+constexpr std::int64_t kMost = std::int64_t{1} << 40;
 
 /// Calls f(name, value) for every option, in the order they are written.
 template <class Options, class F>
