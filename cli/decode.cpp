@@ -1,0 +1,86 @@
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "cli/commands.h"
+#include "cli/failure.h"
+#include "cli/input.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "rheo/image.h"
+#include "rheo/model.h"
+#include "rheo/npy.h"
+
+namespace rheo::cli {
+
+namespace {
+
+struct DecodeCommand {
+  std::string model;
+  std::string latents;
+  std::string labels;
+  std::string output;
+  std::int64_t columns = 0;
+  ComputeFlags compute;
+  ProgressLine progress;
+
+  int run();
+};
+
+Tensor read_latents(const std::string& path, const ModelConfig& config) {
+  NpyArray array = read_npy(path);
+  auto* latents = std::get_if<Tensor>(&array);
+  if (!latents) fail(Errc::bad_file, "{}: latents must be float32", path);
+  const Shape& shape = latents->shape;
+  if (shape.size() != 2 || shape[0] < 1 || shape[1] != config.dims())
+    fail(Errc::bad_file, "{}: latents must be [N, {}] with N > 0, as the model has them; got [{}]",
+         path, config.dims(), fmt::join(shape, ", "));
+  const auto bad = std::find_if_not(latents->data.begin(), latents->data.end(),
+                                    [](float value) { return std::isfinite(value); });
+  if (bad != latents->data.end())
+    fail(Errc::bad_file, "{}: every value must be finite; got {} in row {}", path, *bad,
+         (bad - latents->data.begin()) / config.dims());
+  return std::move(*latents);
+}
+
+int DecodeCommand::run() {
+  const std::string ending = require_output(output, {"npy", "png"});
+  Model loaded = Model::load(model, make_compute(compute, Work::exact));
+  const ModelConfig& config = loaded.config();
+  const Tensor eps = read_latents(latents, config);
+  Labels classes;
+  if (!labels.empty()) classes = read_labels_for(config, labels, eps.shape[0]);
+  require_labels(config, classes, latents);
+  const Tensor images = loaded.decode(eps, classes, progress.count("decoded"));
+  if (ending == "npy")
+    write_npy(output, images);
+  else
+    write_grid(output, quantize(images, config.n_bits), columns);
+  progress.note(fmt::format("{}: {} images", output, eps.shape[0]));
+  return kDone;
+}
+
+}  // namespace
+
+Run add_decode(CLI::App& app) {
+  auto command = std::make_shared<DecodeCommand>();
+  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  app.add_option("--latents", command->latents, "What encode wrote: .npy, float32 [N, D]")
+      ->required();
+  app.add_option("--labels", command->labels, "Classes of the images: .npy of integers [N]");
+  app.add_option("--output", command->output,
+                 "Images: .npy, float32 [N, H, W, C] from -0.5 to 0.5, or a grid of them as .png")
+      ->required();
+  app.add_option("--columns", command->columns, "Of a .png; 0: about a square")
+      ->check(within(0, 1 << 20))
+      ->capture_default_str();
+  add_compute_flags(app, command->compute);
+  command->progress.add_flag(app);
+  return [command] { return command->run(); };
+}
+
+}  // namespace rheo::cli

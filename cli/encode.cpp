@@ -1,0 +1,57 @@
+#include <algorithm>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/failure.h"
+#include "cli/input.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "rheo/model.h"
+#include "rheo/npy.h"
+
+namespace rheo::cli {
+
+namespace {
+
+struct EncodeCommand {
+  std::string model;
+  std::string output;
+  InputFlags input;
+  ComputeFlags compute;
+  ProgressLine progress;
+
+  int run();
+};
+
+int EncodeCommand::run() {
+  require_output(output, {"npy"});
+  Model loaded = Model::load(model, make_compute(compute, Work::exact));
+  const Input source(input, loaded.config(), progress);
+  require_labels(loaded.config(), source.labels(0, source.size()), source.path());
+  Tensor latents{{source.size(), loaded.config().dims()}, {}};
+  latents.data.reserve(static_cast<std::size_t>(source.size() * loaded.config().dims()));
+  for (std::int64_t first = 0; first < source.size(); first += source.part()) {
+    const std::int64_t count = std::min(source.part(), source.size() - first);
+    const Tensor part = loaded.encode(source.images(first, count), source.labels(first, count),
+                                      progress.count("encoded", first, source.size()));
+    latents.data.insert(latents.data.end(), part.data.begin(), part.data.end());
+  }
+  write_npy(output, latents);
+  progress.note(fmt::format("{}: latents [{}, {}]", output, latents.shape[0], latents.shape[1]));
+  return kDone;
+}
+
+}  // namespace
+
+Run add_encode(CLI::App& app) {
+  auto command = std::make_shared<EncodeCommand>();
+  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_input_flags(app, command->input);
+  app.add_option("--output", command->output, "Latents: .npy, float32 [N, D]")->required();
+  add_compute_flags(app, command->compute);
+  command->progress.add_flag(app);
+  return [command] { return command->run(); };
+}
+
+}  // namespace rheo::cli

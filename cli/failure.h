@@ -1,0 +1,44 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/Error.hpp>
+#include <exception>
+#include <string>
+
+#include "rheo/error.h"
+
+namespace rheo::cli {
+
+constexpr int kDone = 0;
+constexpr int kOther = 1;
+constexpr int kUsage = 2;
+constexpr int kBadInput = 3;
+constexpr int kMemory = 4;
+constexpr int kIo = 5;
+constexpr int kDiverged = 6;
+constexpr int kSignal = 128;  // plus the signal's number
+
+template <class... Args>
+[[noreturn]] void fail(Errc code, fmt::format_string<Args...> text, Args&&... args) {
+  throw Error(code, fmt::format(text, std::forward<Args>(args)...));
+}
+
+/// Options that are wrong by themselves or do not go together; `option` is the one to blame.
+template <class... Args>
+[[noreturn]] void misuse(const char* option, fmt::format_string<Args...> text, Args&&... args) {
+  throw CLI::ValidationError(option, fmt::format(text, std::forward<Args>(args)...));
+}
+
+/// Throws Errc::io with the text of the current errno.
+[[noreturn]] void fail_errno(const std::string& path, const char* what);
+
+/// A signal asked a command to stop before it had anything to save.
+struct Stopped {};
+
+/// Says on one line of stderr what went wrong, and returns the exit code.
+/// Control characters, which a file name may hold, are escaped.
+int report(const std::exception& error);
+int report(const std::string& message, int code);
+
+}  // namespace rheo::cli

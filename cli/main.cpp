@@ -1,0 +1,85 @@
+#include <CLI/CLI.hpp>
+#include <map>
+
+#include "cli/commands.h"
+#include "cli/failure.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+#include "rheo/version.h"
+
+namespace rheo::cli {
+
+namespace {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  Run (*add)(CLI::App& app);
+};
+
+constexpr Command kCommands[] = {
+    {"train", "Train a model on images, or go on with a run", add_train},
+    {"sample", "Draw images from a model", add_sample},
+    {"score", "log p of images, and their mean in bits per dimension", add_score},
+    {"encode", "Images to latents", add_encode},
+    {"decode", "Latents to images", add_decode},
+    {"interpolate", "Pictures on the way from one image to another", add_interpolate},
+    {"reconstruct", "Encode images, decode them, and count what came back", add_reconstruct},
+    {"info", "Check a checkpoint and describe its model", add_info},
+};
+
+int misused(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+  return report(fmt::format("{} (see rheo{} --help)", error.what(), command), kUsage);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Train Glow, a normalizing flow, on images, and sample, score and encode with it.",
+               "rheo");
+  app.set_version_flag("--version", std::string("rheo ") + version());
+  std::map<const CLI::App*, Run> runs;
+  for (const Command& command : kCommands) {
+    CLI::App* subcommand = app.add_subcommand(command.name, command.summary);
+    runs[subcommand] = command.add(*subcommand);
+  }
+  try {
+    app.parse(argc, argv);
+    const auto chosen = app.get_subcommands();
+    if (chosen.size() != 1) throw CLI::RequiredError("one subcommand");
+    return runs.at(chosen.front())();
+  } catch (const CLI::CallForHelp&) {
+    print(app.help());
+    return kDone;
+  } catch (const CLI::CallForVersion& version_text) {
+    print(std::string(version_text.what()) + "\n");
+    return kDone;
+  } catch (const CLI::ParseError& error) {
+    return misused(app, error);
+  } catch (const Stopped&) {
+    return report("stopped by a signal before there was anything to save",
+                  kSignal + stop_requested());
+  } catch (const std::exception& error) {
+    return report(error);
+  }
+}
+
+/// Results that did not get out are a failure, but not the first one to tell of.
+int finish(int code) {
+  try {
+    flush_results();
+  } catch (const Error& error) {
+    if (code == kDone) return report(error);
+  }
+  return code;
+}
+
+}  // namespace
+
+}  // namespace rheo::cli
+
+int main(int argc, char** argv) {
+  rheo::cli::guard_standard_descriptors();
+  rheo::cli::ignore_write_signals();
+  return rheo::cli::finish(rheo::cli::run(argc, argv));
+}

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace rheo::cli {
+
+/// metrics.jsonl: one object to a line, only ever appended to.
+class Metrics {
+ public:
+  /// Opens the file, made if missing. @throws Error io.
+  explicit Metrics(const std::string& path);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  /// What the lines that are kept say.
+  struct Past {
+    double time = 0;             ///< Seconds of training.
+    std::optional<double> best;  ///< Lowest bits/dim of the periodic tests.
+    std::int64_t best_step = -1;
+    std::int64_t finished = -1;  ///< Step of the last closing test.
+  };
+
+  /// Cuts off what came after `step`, and a torn line, so that a resumed run has each step once.
+  Past cut_after(std::int64_t step);
+
+  void append(const nlohmann::ordered_json& line);
+
+  /// What was appended is on the disk when this returns.
+  void sync();
+
+ private:
+  std::string path_;
+  int file_;
+};
+
+}  // namespace rheo::cli

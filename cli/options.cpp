@@ -1,0 +1,178 @@
+#include "cli/options.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include "cli/failure.h"
+
+namespace rheo::cli {
+
+namespace {
+
+const std::map<std::string, Precision> kPrecisions = {
+    {"auto", Precision::automatic}, {"f32", Precision::f32}, {"bf16", Precision::bf16}};
+const std::map<std::string, Memory> kMemories = {{"auto", Memory::automatic},
+                                                 {"full", Memory::full},
+                                                 {"state", Memory::state},
+                                                 {"invert", Memory::invert}};
+const std::map<std::string, Fit> kFits = {
+    {"refuse", Fit::refuse}, {"crop", Fit::crop}, {"pad", Fit::pad}, {"resize", Fit::resize}};
+
+template <class Value>
+std::string name_of(const std::map<std::string, Value>& names, Value value) {
+  for (const auto& [name, named] : names)
+    if (named == value) return name;
+  return "unknown";
+}
+
+/// "32" or "32x48" (height first).
+void parse_size(const std::string& text, DataFlags& flags) {
+  const char* end = text.data() + text.size();
+  const auto height = std::from_chars(text.data(), end, flags.height);
+  flags.width = flags.height;
+  bool good = height.ec == std::errc();
+  if (good && height.ptr != end) {
+    const auto width = std::from_chars(height.ptr + 1, end, flags.width);
+    good = *height.ptr == 'x' && width.ec == std::errc() && width.ptr == end;
+  }
+  if (!good || flags.height < 1 || flags.width < 1)
+    misuse("--size", "must be HEIGHTxWIDTH or one number for both, in pixels; got {}", text);
+}
+
+}  // namespace
+
+CLI::Validator within(double least, double most) {
+  return CLI::Validator(
+      [least, most](const std::string& text) {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        const bool number = !text.empty() && *end == '\0';
+        return !number || (value >= least && value <= most)
+                   ? std::string()
+                   : fmt::format("must be from {:g} to {:g}; got {}", least, most, text);
+      },
+      "");
+}
+
+CLI::Validator one_of(std::vector<std::string> words) {
+  return CLI::Validator(
+      [words = std::move(words)](const std::string& text) {
+        return std::find(words.begin(), words.end(), text) != words.end()
+                   ? std::string()
+                   : fmt::format("must be {}; got {}", fmt::join(words, " or "), text);
+      },
+      "");
+}
+
+std::string name(Precision precision) {
+  return name_of(kPrecisions, precision);
+}
+std::string name(Memory memory) {
+  return name_of(kMemories, memory);
+}
+std::string name(Fit fit) {
+  return name_of(kFits, fit);
+}
+
+Fit fit_from_name(const std::string& name) {
+  const auto found = kFits.find(name);
+  if (found == kFits.end()) fail(Errc::bad_file, "fit must be one of four; got {}", name);
+  return found->second;
+}
+
+void add_compute_flags(CLI::App& app, ComputeFlags& flags) {
+  app.add_option("--device", flags.device, "cpu, cuda, cuda:N, or auto: CUDA where it works")
+      ->group("Computing")
+      ->capture_default_str();
+  app.add_option("--threads", flags.threads, "On the CPU; 0: as many as the process may use")
+      ->group("Computing")
+      ->capture_default_str();
+  app.add_option("--precision", flags.precision, "Of the coupling networks: auto, f32 or bf16")
+      ->check(one_of({"auto", "f32", "bf16"}))
+      ->group("Computing")
+      ->capture_default_str();
+  app.add_option("--memory", flags.memory, "What training keeps: auto, full, state or invert")
+      ->check(one_of({"auto", "full", "state", "invert"}))
+      ->group("Computing")
+      ->capture_default_str();
+}
+
+Compute make_compute(const ComputeFlags& flags, Work work) {
+  Compute compute;
+  compute.device = Device::from_name(flags.device, flags.threads);
+  compute.precision = kPrecisions.at(flags.precision);
+  compute.memory = kMemories.at(flags.memory);
+  if (compute.precision == Precision::automatic && work == Work::exact)
+    compute.precision = Precision::f32;
+  return compute;
+}
+
+void add_data_flags(CLI::App& app, DataFlags& flags) {
+  app.add_option("DATA", flags.path,
+                 "Images: a folder of PNG and JPEG files (sub-folder = class), CIFAR-10 binary, "
+                 "IDX (gzipped or not), or .npy of uint8 [N, H, W, C]");
+  app.add_option_function<std::string>(
+         "--size", [&flags](const std::string& text) { parse_size(text, flags); },
+         "HEIGHTxWIDTH or one number for both; else that of the first image, or the model's")
+      ->type_name("SIZE")
+      ->group("Data");
+  std::vector<CLI::Option*> fits;
+  const auto add_fit = [&](const char* flag, Fit fit, const char* help) {
+    fits.push_back(app.add_flag_callback(
+        flag, [&flags, fit] { flags.fit = fit; }, help));
+    fits.back()->group("Data");
+  };
+  add_fit("--crop", Fit::crop, "Keep the centre of images of another size (default: refuse them)");
+  add_fit("--pad", Fit::pad, "Put black around them");
+  add_fit("--resize", Fit::resize, "Scale them; the aspect may change");
+  for (CLI::Option* one : fits)
+    for (CLI::Option* other : fits)
+      if (one != other) one->excludes(other);
+  app.add_option("--labels", flags.labels, "Classes of the images: .npy of integers, or IDX")
+      ->group("Data");
+}
+
+Dataset open_data(const DataFlags& flags, const Progress& progress) {
+  return Dataset::open(flags.path, {flags.height, flags.width, flags.fit, flags.labels}, progress);
+}
+
+Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const Progress& progress) {
+  if (flags.height && (flags.height != config.height || flags.width != config.width))
+    fail(Errc::invalid_argument, "--size must be {}x{}, as the model has it; got {}x{}",
+         config.height, config.width, flags.height, flags.width);
+  if (!flags.labels.empty() && config.classes == 0)
+    fail(Errc::invalid_argument, "--labels {}: the model has no classes; leave it out",
+         flags.labels);
+  DataFlags sized = flags;
+  sized.height = config.height;
+  sized.width = config.width;
+  Dataset data = open_data(sized, progress);
+  if (data.channels() != config.channels)
+    fail(Errc::invalid_argument, "{}: images must have {} channels, as the model has; got {}",
+         flags.path, config.channels, data.channels());
+  if (config.classes && data.classes() > config.classes)
+    fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}",
+         flags.labels.empty() ? flags.path : flags.labels, config.classes, data.classes() - 1);
+  return data;
+}
+
+void add_noise_flags(CLI::App& app, NoiseFlags& flags) {
+  app.add_option("--noise", flags.kind,
+                 "Added to uint8 pixels: uniform, or centre so that they come back exactly")
+      ->check(one_of({"uniform", "centre"}))
+      ->capture_default_str();
+  app.add_option("--seed", flags.seed, "Of uniform noise")
+      ->check(within(0, kLargestSeed))
+      ->capture_default_str();
+}
+
+Noise make_noise(const NoiseFlags& flags) {
+  return flags.kind == "centre" ? Noise::at_centre() : Noise::uniform(flags.seed);
+}
+
+}  // namespace rheo::cli

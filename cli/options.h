@@ -1,0 +1,73 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rheo/config.h"
+#include "rheo/dataset.h"
+#include "rheo/device.h"
+#include "rheo/image.h"
+
+namespace rheo::cli {
+
+/// CLI11 would turn -1 into this.
+constexpr double kLargestSeed = 0x1p64;
+
+/// Refuses numbers outside least..most, and those that are none; spelling is for others to judge.
+CLI::Validator within(double least, double most);
+
+/// Refuses all but these words.
+CLI::Validator one_of(std::vector<std::string> words);
+
+struct ComputeFlags {
+  std::string device = "auto";
+  int threads = 0;
+  std::string precision = "auto";
+  std::string memory = "auto";
+};
+
+void add_compute_flags(CLI::App& app, ComputeFlags& flags);
+
+/// Whether `--precision auto` may round the coupling networks to bf16: fine for training and
+/// sampling, but a latent made with one rounding does not decode with another.
+enum class Work { fast, exact };
+
+Compute make_compute(const ComputeFlags& flags, Work work);
+
+/// "f32", "full": the words that the options take.
+std::string name(Precision precision);
+std::string name(Memory memory);
+
+/// How images of other sizes are treated, and where labels are.
+struct DataFlags {
+  std::string path;
+  int height = 0;  ///< 0: of the first image, or the model's.
+  int width = 0;
+  Fit fit = Fit::refuse;
+  std::string labels;
+};
+
+/// The positional DATA and what goes with it. A command checks itself that DATA is there.
+void add_data_flags(CLI::App& app, DataFlags& flags);
+
+std::string name(Fit fit);
+Fit fit_from_name(const std::string& name);
+
+/// Opens DATA at the size asked for.
+Dataset open_data(const DataFlags& flags, const Progress& progress);
+
+/// Opens DATA for a model: at its size, with its channels, its classes not exceeded.
+Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const Progress& progress);
+
+/// --noise and --seed of commands that turn pixels into numbers.
+struct NoiseFlags {
+  std::string kind = "uniform";
+  std::uint64_t seed = 0;
+};
+
+void add_noise_flags(CLI::App& app, NoiseFlags& flags);
+Noise make_noise(const NoiseFlags& flags);
+
+}  // namespace rheo::cli

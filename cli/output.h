@@ -1,0 +1,27 @@
+#pragma once
+
+#include <initializer_list>
+#include <string>
+
+#include "rheo/tensor.h"
+
+namespace rheo::cli {
+
+/// Descriptors 0 to 2 that came closed are opened so that no file can land on them, yet stdout and
+/// stderr still fail when written.
+void guard_standard_descriptors();
+
+/// Appends to stdout, for results only. Errors show in flush_results.
+void print(const std::string& text);
+
+/// @throws Error io where what was printed did not get out: a full disk, a closed pipe.
+void flush_results();
+
+/// "png" or "npy": the ending of `path`, which must be one of `endings` and lie in a folder that
+/// can be written, so that long work is not done for nothing.
+std::string require_output(const std::string& path, std::initializer_list<const char*> endings);
+
+/// Images [N, H, W, C] as one PNG, `columns` to a row; 0: about a square.
+void write_grid(const std::string& path, const Pixels& images, std::int64_t columns);
+
+}  // namespace rheo::cli

@@ -1,0 +1,98 @@
+#include "cli/record.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "cli/failure.h"
+
+namespace rheo::cli {
+
+namespace {
+
+/// So that a run can be resumed from another folder.
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).string();
+}
+
+template <class Value>
+Value field(const std::string& path, const Json& object, const char* key) {
+  try {
+    return object.at(key).get<Value>();
+  } catch (const Json::exception&) {
+    fail(Errc::bad_file, "{}: {} is missing or of the wrong type", path, key);
+  }
+}
+
+}  // namespace
+
+const Json& section(const std::string& path, const Json& config, const char* key) {
+  const auto found = config.find(key);
+  if (found == config.end() || !found->is_object())
+    fail(Errc::bad_file, "{}: must have an object {}", path, key);
+  return *found;
+}
+
+Json data_record(const TrainData& flags, const OpenedData& data) {
+  Json record = {{"path", absolute(flags.data.path)},
+                 {"height", flags.data.height},
+                 {"width", flags.data.width},
+                 {"fit", name(flags.data.fit)},
+                 {"labels", absolute(flags.data.labels)},
+                 {"test", absolute(flags.test)},
+                 {"held_out", flags.held_out},
+                 {"train_fingerprint", data.train.fingerprint()}};
+  record["test_fingerprint"] = data.test ? Json(data.test->fingerprint()) : Json();
+  return record;
+}
+
+void take_data_record(const std::string& path, const Json& config, TrainData& flags) {
+  const Json& record = section(path, config, "data");
+  if (flags.test.empty() && flags.held_out == 0) {
+    flags.test = field<std::string>(path, record, "test");
+    flags.held_out = field<std::int64_t>(path, record, "held_out");
+  }
+  DataFlags& data = flags.data;
+  if (!data.path.empty()) return;
+  if (data.height || data.fit != Fit::refuse || !data.labels.empty())
+    misuse("DATA",
+           "is required with --size, --crop, --pad, --resize and --labels; without them a "
+           "resumed run takes what it has recorded");
+  data.path = field<std::string>(path, record, "path");
+  data.height = field<int>(path, record, "height");
+  data.width = field<int>(path, record, "width");
+  data.fit = fit_from_name(field<std::string>(path, record, "fit"));
+  data.labels = field<std::string>(path, record, "labels");
+}
+
+Json compute_record(const Compute& compute) {
+  return {{"device", compute.device.name()},
+          {"threads", compute.device.threads()},
+          {"precision", name(compute.precision)},
+          {"memory", name(compute.memory)},
+          {"instruction_set", compute.device.instruction_set()},
+          {"description", compute.device.description()}};
+}
+
+void take_compute_record(const std::string& path, const Json& config, const CLI::App& app,
+                         ComputeFlags& flags) {
+  const Json& record = section(path, config, "compute");
+  const auto take = [&](const char* option, const char* key, auto& flag) {
+    if (app.count(option) == 0) flag = field<std::decay_t<decltype(flag)>>(path, record, key);
+  };
+  take("--device", "device", flags.device);
+  take("--threads", "threads", flags.threads);
+  take("--precision", "precision", flags.precision);
+  take("--memory", "memory", flags.memory);
+}
+
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string line;
+  for (std::string word; std::getline(file, word, '\0');) {
+    const bool plain = word.find_first_of(" \t\n'\"\\$&;|<>()*?`") == std::string::npos;
+    line += (line.empty() ? "" : " ") + (plain && !word.empty() ? word : "'" + word + "'");
+  }
+  return line;
+}
+
+}  // namespace rheo::cli

@@ -1,0 +1,97 @@
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/failure.h"
+#include "cli/input.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "rheo/model.h"
+#include "rheo/npy.h"
+
+namespace rheo::cli {
+
+namespace {
+
+struct ScoreCommand {
+  std::string model;
+  std::string output;
+  bool json = false;
+  InputFlags input;
+  ComputeFlags compute;
+  ProgressLine progress;
+
+  int run();
+  std::vector<double> log_prob(Model& model, const Input& input);
+  void show(const Score& score) const;
+};
+
+Score mean_of(const std::vector<double>& log_prob, const ModelConfig& config) {
+  Score score;
+  score.images = static_cast<std::int64_t>(log_prob.size());
+  const auto n = static_cast<double>(log_prob.size());
+  double squares = 0;
+  for (const double one : log_prob)
+    score.bits_per_dim += bits_per_dim(one, config.dims(), config.n_bits) / n;
+  for (const double one : log_prob)
+    squares += std::pow(bits_per_dim(one, config.dims(), config.n_bits) - score.bits_per_dim, 2);
+  if (score.images > 1) score.standard_error = std::sqrt(squares / (n - 1) / n);
+  return score;
+}
+
+std::vector<double> ScoreCommand::log_prob(Model& model, const Input& input) {
+  std::vector<double> all;
+  for (std::int64_t first = 0; first < input.size(); first += input.part()) {
+    const std::int64_t count = std::min(input.part(), input.size() - first);
+    const auto part = model.log_prob(input.images(first, count), input.labels(first, count),
+                                     progress.count("scored", first, input.size()));
+    for (const double value : part) {
+      if (std::isnan(value))
+        fail(Errc::diverged, "{}: log p of image {} is not a number", input.path(), all.size());
+      all.push_back(value);
+    }
+  }
+  return all;
+}
+
+void ScoreCommand::show(const Score& score) const {
+  if (json) {
+    print(nlohmann::json{{"bits_per_dim", score.bits_per_dim},
+                         {"standard_error", score.standard_error},
+                         {"images", score.images},
+                         {"model", model}}
+              .dump() +
+          "\n");
+  } else {
+    print(fmt::format("{:.4f} bits/dim, standard error {:.4f}, {} images\n", score.bits_per_dim,
+                      score.standard_error, score.images));
+  }
+}
+
+int ScoreCommand::run() {
+  if (!output.empty()) require_output(output, {"npy"});
+  Model loaded = Model::load(model, make_compute(compute, Work::exact));
+  const Input source(input, loaded.config(), progress);
+  const std::vector<double> scores = log_prob(loaded, source);
+  progress.clear();
+  if (!output.empty()) write_npy(output, Array<double>{{source.size()}, scores});
+  show(mean_of(scores, loaded.config()));
+  return kDone;
+}
+
+}  // namespace
+
+Run add_score(CLI::App& app) {
+  auto command = std::make_shared<ScoreCommand>();
+  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_input_flags(app, command->input);
+  app.add_option("--output", command->output, "log p of each image in nats: .npy, float64 [N]");
+  app.add_flag("--json", command->json, "Print the result as JSON");
+  add_compute_flags(app, command->compute);
+  command->progress.add_flag(app);
+  return [command] { return command->run(); };
+}
+
+}  // namespace rheo::cli

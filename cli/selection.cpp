@@ -1,0 +1,36 @@
+#include "cli/selection.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rheo::cli {
+
+std::vector<std::int64_t> spread(std::int64_t count, std::int64_t total) {
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) indices[static_cast<std::size_t>(i)] = i * total / count;
+  return indices;
+}
+
+Dataset pick(const Dataset& data, const std::vector<std::int64_t>& indices) {
+  const Pixels& all = data.images();
+  const std::int64_t row = static_cast<std::int64_t>(all.data.size()) / data.size();
+  Pixels images{all.shape, {}};
+  images.shape[0] = static_cast<std::int64_t>(indices.size());
+  images.data.reserve(indices.size() * static_cast<std::size_t>(row));
+  Labels labels;
+  for (const std::int64_t i : indices) {
+    images.data.insert(images.data.end(), all.data.begin() + i * row,
+                       all.data.begin() + (i + 1) * row);
+    if (!data.labels().empty()) labels.push_back(data.labels()[static_cast<std::size_t>(i)]);
+  }
+  return Dataset(std::move(images), std::move(labels));
+}
+
+Dataset leave_out(const Dataset& data, const std::vector<std::int64_t>& indices) {
+  std::vector<std::int64_t> rest;
+  for (std::int64_t i = 0; i < data.size(); ++i)
+    if (!std::binary_search(indices.begin(), indices.end(), i)) rest.push_back(i);
+  return pick(data, rest);
+}
+
+}  // namespace rheo::cli

@@ -1,0 +1,179 @@
+#include "cli/settings.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "cli/failure.h"
+#include "cli/options.h"
+
+namespace rheo::cli {
+
+namespace {
+
+/// Of a JSON file, in bytes.
+constexpr std::uintmax_t kLimit = 1 << 20;
+
+using Kind = Setting::Kind;
+
+const std::vector<Setting> kModelSettings = {
+    {"--levels", "levels", Kind::integer, "Scales; height and width are multiples of 2^levels"},
+    {"--steps", "steps", Kind::integer, "Flow steps on each level (for training, see --updates)"},
+    {"--hidden", "hidden", Kind::integer, "Width of each coupling network"},
+    {"--coupling", "coupling", Kind::word, "affine or additive", {"affine", "additive"}},
+    {"--scale",
+     "scale",
+     Kind::word,
+     "Of affine couplings: sigmoid2 as published, or bounded between e^-2 and e^2",
+     {"sigmoid2", "bounded"}},
+    {"--edge-bias", "edge_bias", Kind::yes, "3x3 convolutions know the border, as published"},
+    {"--bits", "n_bits", Kind::integer, "Of a pixel value, 1 to 8; the lower ones are dropped"},
+    {"--classes", "classes", Kind::integer, "Rows of the prior; see also --conditional"},
+};
+
+const std::vector<Setting> kTrainSettings = {
+    {"--updates", "steps", Kind::integer, "Updates of the weights in all"},
+    {"--batch", "batch", Kind::integer, "Images of one pass"},
+    {"--accumulate", "accumulate", Kind::integer, "Passes before an update"},
+    {"--optimizer",
+     "optimizer",
+     Kind::word,
+     "adam, adamax, or adamax_openai: as the published Glow has it",
+     {"adam", "adamax", "adamax_openai"}},
+    {"--learning-rate", "learning_rate", Kind::number, "After the warm-up"},
+    {"--beta1", "beta1", Kind::number, "Decay of the first moment"},
+    {"--beta2", "beta2", Kind::number, "Decay of the second moment"},
+    {"--epsilon", "epsilon", Kind::number, "Added to the second moment"},
+    {"--warmup-images", "warmup_images", Kind::integer, "The rate rises from 0 over so many"},
+    {"--schedule",
+     "schedule",
+     Kind::word,
+     "constant, or cosine: down to a hundredth at the last update",
+     {"constant", "cosine"}},
+    {"--clip-norm", "clip_norm", Kind::number, "Largest norm of the gradient; 0: none"},
+    {"--average", "average", Kind::number, "Decay of an average of the weights; 0: none"},
+    {"--init-images", "init_images", Kind::integer, "For the data-dependent initialisation"},
+    {"--flip", "flip", Kind::yes, "Flip images left to right at random"},
+    {"--shift", "shift", Kind::integer, "Shift images at random by up to so many pixels"},
+    {"--seed", "seed", Kind::integer, "Of weights, order, noise and augmentation"},
+    {"--loader-threads", "loader_threads", Kind::integer, "That prepare batches; change no bit"},
+};
+
+template <class Value>
+CLI::Option* add_value(CLI::App& app, const Setting& setting, Json& changes) {
+  return app.add_option_function<Value>(
+      setting.flag, [&changes, key = setting.key](const Value& value) { changes[key] = value; },
+      setting.help);
+}
+
+CLI::Option* add_number(CLI::App& app, const Setting& setting, Json& changes) {
+  return app.add_option_function<double>(
+      setting.flag,
+      [&changes, &setting](double value) {
+        if (!std::isfinite(value)) misuse(setting.flag, "must be finite; got {}", value);
+        changes[setting.key] = value;
+      },
+      setting.help);
+}
+
+CLI::Option* add_setting(CLI::App& app, const Setting& setting, Json& changes) {
+  switch (setting.kind) {
+    case Kind::integer:
+      return add_value<std::int64_t>(app, setting, changes);
+    case Kind::number:
+      return add_number(app, setting, changes);
+    case Kind::word:
+      return add_value<std::string>(app, setting, changes)->check(one_of(setting.words));
+    case Kind::yes:
+      break;
+  }
+  return app.add_flag_callback(
+      setting.flag, [&changes, &setting] { changes[setting.key] = true; }, setting.help);
+}
+
+std::string plain(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// nlohmann keeps the last of two equal keys without a word.
+Json parse_once(const std::string& path, const std::string& text) {
+  std::vector<std::set<std::string>> keys;
+  const auto refuse_twice = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
+      fail(Errc::bad_file, "{}: each key must be there once; got {} twice", path, parsed.dump());
+    return true;
+  };
+  try {
+    return Json::parse(text, refuse_twice);
+  } catch (const Json::parse_error& error) {
+    fail(Errc::bad_file, "{}: must be JSON; it is broken at byte {} of {}", path, error.byte,
+         text.size());
+  }
+}
+
+}  // namespace
+
+std::span<const Setting> model_settings() {
+  return kModelSettings;
+}
+std::span<const Setting> train_settings() {
+  return kTrainSettings;
+}
+
+void add_settings(CLI::App& app, const char* group, std::span<const Setting> settings,
+                  const Json& defaults, Json& changes) {
+  changes = Json::object();
+  for (const Setting& setting : settings) {
+    CLI::Option* option = add_setting(app, setting, changes)->group(group);
+    if (setting.kind != Kind::yes && defaults.contains(setting.key))
+      option->default_str(plain(defaults[setting.key]));
+  }
+}
+
+Json overridden(const std::string& who, Json base, const Json& changes) {
+  for (const auto& [key, value] : changes.items()) {
+    if (!base.contains(key)) fail(Errc::bad_file, "{}: unknown key \"{}\"", who, key);
+    if (value.is_structured() || value.is_null())
+      fail(Errc::bad_file, "{}: {} must be one value; got {}", who, key, value.dump());
+    base[key] = value;
+  }
+  return base;
+}
+
+Json read_json(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error))
+    fail(Errc::bad_file, "{}: must be a file; there is none", path);
+  const std::uintmax_t size = std::filesystem::file_size(path, error);
+  if (error || size > kLimit)
+    fail(Errc::bad_file, "{}: must be at most {} bytes long; got {}", path, kLimit, size);
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) fail(Errc::bad_file, "{}: cannot be read", path);
+  Json parsed = parse_once(path, text);
+  if (!parsed.is_object())
+    fail(Errc::bad_file, "{}: must hold an object; got {}", path, parsed.type_name());
+  return parsed;
+}
+
+Sections read_config(const std::string& path) {
+  const std::set<std::string> of_a_run = {"rheo", "command", "compute", "data", "run", "resumed"};
+  const Json all = read_json(path);
+  Sections sections;
+  for (const auto& [key, value] : all.items()) {
+    if (of_a_run.count(key)) continue;
+    if (key != "model" && key != "train")
+      fail(Errc::bad_file, "{}: unknown key \"{}\"; the sections are \"model\" and \"train\"", path,
+           key);
+    if (!value.is_object())
+      fail(Errc::bad_file, "{}: {} must be an object; got {}", path, key, value.type_name());
+    (key == "model" ? sections.model : sections.train) = value;
+  }
+  return sections;
+}
+
+}  // namespace rheo::cli

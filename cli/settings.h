@@ -1,0 +1,47 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace rheo::cli {
+
+using Json = nlohmann::ordered_json;
+
+/// A flag of `train` that sets one key of a section of the configuration, "model" or "train".
+struct Setting {
+  enum class Kind { integer, number, word, yes };
+
+  const char* flag;
+  const char* key;
+  Kind kind;
+  const char* help;
+  std::vector<std::string> words = {};  ///< What a word may be.
+};
+
+std::span<const Setting> model_settings();
+std::span<const Setting> train_settings();
+
+/// Adds the flags; those given land in `changes` under their keys.
+void add_settings(CLI::App& app, const char* group, std::span<const Setting> settings,
+                  const Json& defaults, Json& changes);
+
+/// `base` with the values of `changes`. @throws Error bad_file for a key that base lacks, or an
+/// object in place of a value; `who` begins the message.
+Json overridden(const std::string& who, Json base, const Json& changes);
+
+/// A JSON object from a file of at most 1 MiB; a key twice is an error.
+Json read_json(const std::string& path);
+
+struct Sections {
+  Json model = Json::object();
+  Json train = Json::object();
+};
+
+/// A configuration file, {"model": {...}, "train": {...}}, either of which may be left out. The
+/// other keys of a run's config.json are passed over, so that a run can be repeated from it.
+Sections read_config(const std::string& path);
+
+}  // namespace rheo::cli

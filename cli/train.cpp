@@ -1,0 +1,248 @@
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "cli/commands.h"
+#include "cli/failure.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/record.h"
+#include "cli/run_directory.h"
+#include "cli/settings.h"
+#include "cli/signals.h"
+#include "cli/train_data.h"
+#include "cli/training.h"
+#include "rheo/model.h"
+#include "rheo/trainer.h"
+#include "rheo/version.h"
+
+namespace rheo::cli {
+
+namespace {
+
+/// Throws where a resumed run is told other settings than it has; `free` may differ.
+void require_agreement(const Json& said, const Json& recorded, const std::string& free) {
+  for (const auto& [key, value] : said.items()) {
+    if (key == free || (recorded.contains(key) && recorded[key] == value)) continue;
+    misuse("--resume", "a resumed run keeps its settings: {} is {}; got {}", key,
+           recorded.value(key, Json()).dump(), value.dump());
+  }
+}
+
+class TrainCommand {
+ public:
+  explicit TrainCommand(CLI::App& app);
+  int run();
+
+ private:
+  void add_run_flags();
+  void add_routine_flags();
+
+  void check_flags() const;
+  void settle();
+  void settle_resumed();
+  Trainer make_trainer(const OpenedData& data, std::optional<std::int64_t> checkpoint) const;
+  void show_plan(const OpenedData& data, Trainer& trainer);
+  Json routine_record() const;
+  void write_config(const RunDirectory& run, const OpenedData& data, Trainer& trainer) const;
+
+  CLI::App& app_;
+  std::string run_path_;
+  std::string config_path_;
+  bool resume_ = false;
+  bool allow_inexact_ = false;
+  bool conditional_ = false;
+  TrainData data_;
+  ComputeFlags compute_;
+  Routine routine_;
+  ProgressLine progress_;
+  Json model_changes_, train_changes_;  // what the config file and the flags say
+  Json recorded_;                       // config.json of the run to resume
+  Json model_, train_;                  // in effect
+};
+
+TrainCommand::TrainCommand(CLI::App& app) : app_(app) {
+  add_data_flags(app, data_.data);
+  add_run_flags();
+  add_settings(app, "Model", model_settings(), Json::parse(ModelConfig{}.to_json()),
+               model_changes_);
+  app.add_flag("--conditional", conditional_, "As many classes as DATA has")->group("Model");
+  add_settings(app, "Training", train_settings(), Json::parse(TrainOptions{}.to_json()),
+               train_changes_);
+  add_routine_flags();
+  add_compute_flags(app, compute_);
+  progress_.add_flag(app);
+}
+
+void TrainCommand::add_run_flags() {
+  app_.add_option("--run", run_path_, "Folder of the run; empty or missing, unless --resume")
+      ->required();
+  app_.add_flag(
+      "--resume", resume_,
+      "Go on with --run as it was set up; DATA may be left out. Only --updates, --minutes "
+      "and when to save, test and sample may differ");
+  app_.add_flag("--allow-inexact", allow_inexact_,
+                "Resume even on a device, threads or precision that gives other bits");
+  app_.add_option("--config", config_path_,
+                  "JSON, {\"model\": {...}, \"train\": {...}}; flags override it");
+  auto* test = app_.add_option("--test", data_.test, "Images to test on, of any kind DATA may be")
+                   ->group("Data");
+  app_.add_option("--held-out", data_.held_out, "Or so many of DATA, evenly spread")
+      ->check(within(1, 1e15))
+      ->excludes(test)
+      ->group("Data");
+}
+
+void TrainCommand::add_routine_flags() {
+  const auto add = [&](const char* flag, auto& value, const char* help, double least) {
+    app_.add_option(flag, value, help)
+        ->check(within(least, 1e15))
+        ->group("Run")
+        ->capture_default_str();
+  };
+  add("--minutes", routine_.minutes, "Stop after so long; 0: no limit", 0);
+  add("--save-every", routine_.save_every, "Updates between checkpoints; 0: only at the end", 0);
+  add("--keep", routine_.keep, "Newest checkpoints to keep; the best stays too", 1);
+  add("--validate-every", routine_.validate_every, "Updates between tests; 0: only at the end", 0);
+  add("--validate-images", routine_.validate_images, "Of a test on the way; 0: all", 0);
+  add("--sample-every", routine_.sample_every, "Updates between pictures; 0: only at the end", 0);
+  add("--samples", routine_.samples, "Images of a picture", 1);
+  add("--sample-temperature", routine_.sample_temperature, "Of the pictures", 0);
+}
+
+void TrainCommand::check_flags() const {
+  if (data_.data.path.empty() && !resume_) misuse("DATA", "is required unless --resume");
+  if (allow_inexact_ && !resume_) misuse("--allow-inexact", "goes with --resume");
+  if (conditional_ && model_changes_.contains("classes"))
+    misuse("--conditional", "takes the classes from DATA; leave out --classes");
+}
+
+/// Defaults, below them the configuration file, below it the flags: the last that speaks counts.
+void TrainCommand::settle() {
+  Sections file;
+  if (!config_path_.empty()) file = read_config(config_path_);
+  const Json model = Json::parse(ModelConfig{}.to_json());
+  const Json train = Json::parse(TrainOptions{}.to_json());
+  const std::string who = config_path_.empty() ? "command line" : config_path_;
+  model_ = overridden(who, overridden(who, model, file.model), model_changes_);
+  train_ = overridden(who, overridden(who, train, file.train), train_changes_);
+  file.model.update(model_changes_);
+  file.train.update(train_changes_);
+  model_changes_ = file.model;
+  train_changes_ = file.train;
+  if (resume_) settle_resumed();
+  TrainOptions::from_json(train_.dump()).validate();
+  routine_.updates = train_.at("steps").get<std::int64_t>();
+}
+
+/// A resumed run is the run that it was: what is said must be what was recorded.
+void TrainCommand::settle_resumed() {
+  const std::string path = run_path_ + "/config.json";
+  recorded_ = read_json(path);
+  model_ = section(path, recorded_, "model");
+  train_ = section(path, recorded_, "train");
+  require_agreement(model_changes_, model_, "");
+  // A constant rate does not know its end, so it can be moved.
+  const bool movable = train_.contains("schedule") && train_["schedule"] == "constant";
+  require_agreement(train_changes_, train_, movable ? "steps" : "");
+  if (train_changes_.contains("steps")) train_["steps"] = train_changes_["steps"];
+  take_data_record(path, recorded_, data_);
+  take_compute_record(path, recorded_, app_, compute_);
+}
+
+Trainer TrainCommand::make_trainer(const OpenedData& data,
+                                   std::optional<std::int64_t> checkpoint) const {
+  const Json& fixed = resume_ ? model_ : model_changes_;
+  const ModelConfig config = model_for(data_, data, model_, fixed, conditional_);
+  const Compute compute = make_compute(compute_, Work::fast);
+  if (checkpoint)
+    return Trainer::resume(RunDirectory::checkpoint(run_path_, *checkpoint), data.train, compute,
+                           allow_inexact_);
+  const TrainOptions options = TrainOptions::from_json(train_.dump());
+  return Trainer(Model(config, options.seed, compute), data.train, options);
+}
+
+void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
+  const ModelConfig& c = trainer.model().config();
+  const Compute& compute = trainer.model().compute();
+  const TrainOptions& options = trainer.options();
+  progress_.note(fmt::format("rheo {}: {}, {}, memory {}", version(), compute.device.description(),
+                             name(compute.precision), name(compute.memory)));
+  std::string line = fmt::format("data   {} images of {}x{}x{}, ", data.train.size(), c.height,
+                                 c.width, c.channels);
+  line += data.test ? fmt::format("{} to test on", data.test->size()) : "none to test on";
+  if (c.classes) line += fmt::format(", {} classes", c.classes);
+  progress_.note(line);
+  progress_.note(fmt::format("model  {} levels of {} steps, hidden width {}: {} parameters",
+                             c.levels, c.steps, c.hidden, trainer.model().parameter_count()));
+  line = fmt::format("plan   {} updates of {} images", routine_.updates,
+                     options.batch * options.accumulate);
+  if (routine_.minutes > 0) line += fmt::format(" or {:g} minutes", routine_.minutes);
+  if (trainer.steps_done()) line += fmt::format(", going on after {}", trainer.steps_done());
+  progress_.note(line + ", into " + run_path_);
+}
+
+Json TrainCommand::routine_record() const {
+  return {{"minutes", routine_.minutes},
+          {"save_every", routine_.save_every},
+          {"keep", routine_.keep},
+          {"validate_every", routine_.validate_every},
+          {"validate_images", routine_.validate_images},
+          {"sample_every", routine_.sample_every},
+          {"samples", routine_.samples},
+          {"sample_temperature", routine_.sample_temperature}};
+}
+
+void TrainCommand::write_config(const RunDirectory& run, const OpenedData& data,
+                                Trainer& trainer) const {
+  const Json compute = compute_record(trainer.model().compute());
+  Json config;
+  if (resume_) {
+    config = recorded_;
+    config["resumed"].push_back({{"step", trainer.steps_done()},
+                                 {"rheo", version()},
+                                 {"command", command_line()},
+                                 {"compute", compute}});
+  } else {
+    config = {{"rheo", version()},
+              {"command", command_line()},
+              {"compute", compute},
+              {"data", data_record(data_, data)},
+              {"model", Json::parse(trainer.model().config().to_json())}};
+  }
+  config["train"] = train_;
+  config["run"] = routine_record();
+  run.write_config(config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+int TrainCommand::run() {
+  check_flags();
+  catch_stop_signals();
+  if (resume_)
+    RunDirectory::require_run(run_path_);
+  else
+    RunDirectory::require_fresh(run_path_);
+  settle();
+  const OpenedData data = open_train_data(data_, progress_);
+  std::optional<RunDirectory> run;
+  if (resume_) run.emplace(run_path_);
+  const std::optional<std::int64_t> checkpoint = run ? run->newest() : std::nullopt;
+  Trainer trainer = make_trainer(data, checkpoint);
+  // The folder is made last, so that what is refused leaves nothing behind.
+  if (!run) run.emplace(run_path_);
+  if (!resume_ && run->begun())
+    fail(Errc::invalid_argument, "--run {}: another run has begun in it meanwhile", run_path_);
+  write_config(*run, data, trainer);
+  show_plan(data, trainer);
+  return Training(trainer, *run, data.tested_on(), routine_, checkpoint.has_value(), progress_)
+      .run();
+}
+
+}  // namespace
+
+Run add_train(CLI::App& app) {
+  auto command = std::make_shared<TrainCommand>(app);
+  return [command] { return command->run(); };
+}
+
+}  // namespace rheo::cli

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/settings.h"
+#include "rheo/config.h"
+#include "rheo/dataset.h"
+
+namespace rheo::cli {
+
+/// What `train` reads: DATA, and what of it or beside it is held back for testing.
+struct TrainData {
+  DataFlags data;
+  std::string test;
+  std::int64_t held_out = 0;
+};
+
+struct OpenedData {
+  Dataset train;
+  std::optional<Dataset> test;
+
+  const Dataset* tested_on() const { return test ? &*test : nullptr; }
+};
+
+/// @throws Stopped where a signal came meanwhile.
+OpenedData open_train_data(const TrainData& flags, ProgressLine& progress);
+
+/// `model` with size and channels of the data and, if `conditional`, its classes; keys in `fixed`
+/// must agree with the data instead. @throws Error where data and model do not go together.
+ModelConfig model_for(const TrainData& flags, const OpenedData& data, Json model, const Json& fixed,
+                      bool conditional);
+
+}  // namespace rheo::cli

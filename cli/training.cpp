@@ -1,0 +1,209 @@
+#include "cli/training.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cli/failure.h"
+#include "cli/selection.h"
+#include "cli/signals.h"
+#include "rheo/image.h"
+
+namespace rheo::cli {
+
+namespace {
+
+double seconds_between(std::chrono::steady_clock::time_point from,
+                       std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+/// An exponential average over about 20 values, less while there are fewer.
+double smoothed(double old, double value, std::int64_t seen) {
+  const double weight = std::max(0.05, 1 / static_cast<double>(seen));
+  return old + weight * (value - old);
+}
+
+}  // namespace
+
+Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* test,
+                   const Routine& routine, bool resumed, ProgressLine& progress)
+    : trainer_(trainer),
+      run_(run),
+      test_(test),
+      routine_(routine),
+      progress_(progress),
+      metrics_(run.metrics_path()),
+      past_(metrics_.cut_after(trainer.steps_done())),
+      first_step_(trainer.steps_done()) {
+  if (resumed) saved_step_ = first_step_;
+}
+
+int Training::run() {
+  try {
+    while (!finished()) {
+      update();
+      if (due(routine_.validate_every)) validate();
+      if (due(routine_.sample_every)) sample();
+      if (due(routine_.save_every)) save();
+    }
+    if (!stop_requested()) finish();
+  } catch (const Stopped&) {
+    // A test or a picture was cut short; the weights are those after the last update.
+  } catch (const Error& error) {
+    if (error.code() != Errc::diverged || saved_step_ < 0) throw;
+    fail(Errc::diverged, "{}; the last checkpoint is {}", error.what(),
+         run_.checkpoint(saved_step_));
+  }
+  save();
+  return stop_requested() ? stopped() : kDone;
+}
+
+bool Training::finished() const {
+  const bool out_of_time = routine_.minutes > 0 && elapsed() >= 60 * routine_.minutes;
+  return stop_requested() || out_of_time || trainer_.steps_done() >= routine_.updates;
+}
+
+double Training::elapsed() const {
+  return seconds_between(start_, Clock::now());
+}
+
+double Training::fraction_done() const {
+  const auto done = static_cast<double>(trainer_.steps_done() - first_step_);
+  const auto all = static_cast<double>(routine_.updates - first_step_);
+  const double by_updates = all > 0 ? done / all : 1;
+  return routine_.minutes > 0 ? std::max(by_updates, elapsed() / 60 / routine_.minutes)
+                              : by_updates;
+}
+
+bool Training::due(std::int64_t every) const {
+  return every > 0 && trainer_.steps_done() % every == 0;
+}
+
+void Training::update() {
+  const auto before = Clock::now();
+  const StepReport report = trainer_.step();
+  keep_record(report, seconds_between(before, Clock::now()));
+  if (progress_.due()) show(fraction_done());
+}
+
+void Training::keep_record(const StepReport& report, double seconds) {
+  const auto images = static_cast<double>(trainer_.options().batch) * trainer_.options().accumulate;
+  const std::int64_t seen = report.step - first_step_;
+  images_per_s_ = smoothed(images_per_s_, images / seconds, seen);
+  skipped_ = report.skipped_total;
+  if (!report.skipped)
+    loss_ = smoothed(loss_.value_or(report.bits_per_dim), report.bits_per_dim, seen);
+  metrics_.append({{"step", report.step},
+                   {"time", past_.time + elapsed()},
+                   {"split", "train"},
+                   {"bits_per_dim", report.bits_per_dim},
+                   {"gradient_norm", report.gradient_norm},
+                   {"learning_rate", report.learning_rate},
+                   {"images", report.images},
+                   {"images_per_s", images / seconds},
+                   {"skipped", report.skipped}});
+}
+
+void Training::show(double fraction) {
+  const double left = fraction > 0 ? elapsed() * (1 - fraction) / fraction : 0;
+  progress_.update(
+      fmt::format("{}/{}  {}  {:.0f} images/s  {}, ETA {}{}", trainer_.steps_done(),
+                  routine_.updates, loss_ ? fmt::format("{:.3f} bits/dim", *loss_) : "no loss yet",
+                  images_per_s_, clock_time(elapsed()), clock_time(left),
+                  skipped_ ? fmt::format("  {} skipped", skipped_) : ""),
+      fraction);
+}
+
+Score Training::test_score(std::int64_t images, bool last) {
+  const bool part = images > 0 && images < test_->size();
+  const Score result = part ? score(trainer_.model(), pick(*test_, spread(images, test_->size())),
+                                    Noise::uniform(0), stoppable(progress_.count("testing")))
+                            : score(trainer_.model(), *test_, Noise::uniform(0),
+                                    stoppable(progress_.count("testing")));
+  nlohmann::ordered_json line = {{"step", trainer_.steps_done()},
+                                 {"time", past_.time + elapsed()},
+                                 {"split", "test"},
+                                 {"bits_per_dim", result.bits_per_dim},
+                                 {"standard_error", result.standard_error},
+                                 {"images", result.images}};
+  if (last) line["final"] = true;
+  metrics_.append(line);
+  return result;
+}
+
+void Training::validate() {
+  validated_step_ = trainer_.steps_done();
+  if (!test_) return;
+  const Score result = test_score(routine_.validate_images, false);
+  progress_.note(fmt::format("{}/{}  test {:.4f} bits/dim (standard error {:.4f}, {} images)",
+                             validated_step_, routine_.updates, result.bits_per_dim,
+                             result.standard_error, result.images));
+  if (!std::isfinite(result.bits_per_dim)) return;
+  if (past_.best && result.bits_per_dim >= *past_.best) return;
+  past_.best = result.bits_per_dim;
+  save();
+  run_.link("best", validated_step_);
+  run_.prune(routine_.keep);  // the one that was best until here
+}
+
+void Training::sample() {
+  SampleOptions options;
+  options.seed = trainer_.options().seed;
+  options.temperature = routine_.sample_temperature;
+  const ModelConfig& config = trainer_.model().config();
+  if (config.classes)
+    for (int i = 0; i < routine_.samples; ++i) options.labels.push_back(i % config.classes);
+  try {
+    const Tensor x =
+        trainer_.model().sample(routine_.samples, options, stoppable(progress_.count("sampling")));
+    const int columns = std::max(1, static_cast<int>(std::sqrt(routine_.samples)));
+    run_.save_samples(trainer_.steps_done(), image_grid(quantize(x, config.n_bits), columns));
+  } catch (const Error& error) {
+    // A young model may not be able to draw; its training goes on.
+    if (error.code() != Errc::diverged) throw;
+    progress_.note(fmt::format("{}/{}  no samples: {}", trainer_.steps_done(), routine_.updates,
+                               error.what()));
+  }
+}
+
+void Training::save() {
+  if (saved_step_ == trainer_.steps_done()) return;
+  metrics_.sync();  // a checkpoint must not know of updates that the metrics lack
+  run_.save(trainer_);
+  saved_step_ = trainer_.steps_done();
+  run_.prune(routine_.keep);
+}
+
+void Training::finish() {
+  const std::int64_t step = trainer_.steps_done();
+  if (past_.finished == step) {
+    progress_.note(fmt::format("nothing to do: the run has had its {} updates", step));
+    return;
+  }
+  if (validated_step_ != step && routine_.validate_every > 0) validate();
+  save();
+  if (!due(routine_.sample_every)) sample();
+  std::string text =
+      fmt::format("done: {} updates in {}", step, clock_time(past_.time + elapsed()));
+  if (loss_) text += fmt::format(", training {:.4f} bits/dim", *loss_);
+  if (test_) {
+    const Score result = test_score(0, true);
+    text += fmt::format(", test {:.4f} (standard error {:.4f}, {} images)", result.bits_per_dim,
+                        result.standard_error, result.images);
+  }
+  metrics_.sync();
+  progress_.note(text);
+  progress_.note(fmt::format("model: {}/checkpoints/last/model.safetensors", run_.path()));
+}
+
+int Training::stopped() {
+  const int signal = stop_requested();
+  progress_.note(
+      fmt::format("stopped by a signal after update {}: saved in {}; go on with --resume",
+                  saved_step_, run_.checkpoint(saved_step_)));
+  return kSignal + signal;
+}
+
+}  // namespace rheo::cli
