@@ -48,7 +48,8 @@ struct AdamFactors {
   float rate;    // on m / (denominator)
   float debias;  // on the second moment under Adam's root
   float b1, b2, epsilon;
-  float decay;  // of the average
+  float c1, c2;  // 1 - b1, 1 - b2, which float would lose of a b close to 1
+  float follow;  // of the average: how far it moves
 };
 
 RHEO_HD AdamFactors adam_factors(const AdamArgs& a) {
@@ -59,18 +60,23 @@ RHEO_HD AdamFactors adam_factors(const AdamArgs& a) {
   const double clip = a.clip_norm > 0 && c.norm > a.clip_norm ? a.clip_norm / c.norm : 1;
   // The average starts as a plain mean, so that it does not remember the initial weights.
   const double decay = (t - 1) / t < a.average_decay ? (t - 1) / t : a.average_decay;
-  return {static_cast<float>(clip),       static_cast<float>(c.learning_rate * root / first),
-          static_cast<float>(1 / second), static_cast<float>(a.beta1),
-          static_cast<float>(a.beta2),    static_cast<float>(a.epsilon),
-          static_cast<float>(decay)};
+  return {.clip = static_cast<float>(clip),
+          .rate = static_cast<float>(c.learning_rate * root / first),
+          .debias = static_cast<float>(1 / second),
+          .b1 = static_cast<float>(a.beta1),
+          .b2 = static_cast<float>(a.beta2),
+          .epsilon = static_cast<float>(a.epsilon),
+          .c1 = static_cast<float>(1 - a.beta1),
+          .c2 = static_cast<float>(1 - a.beta2),
+          .follow = static_cast<float>(1 - decay)};
 }
 
 template <AdamKind kind>
 RHEO_HD void adam_update(const AdamFactors& f, float g, float& w, float& m, float& v) {
   g *= f.clip;
-  m = f.b1 * m + (1 - f.b1) * g;
+  m = f.b1 * m + f.c1 * g;
   if constexpr (kind == AdamKind::adam) {
-    v = f.b2 * v + (1 - f.b2) * g * g;
+    v = f.b2 * v + f.c2 * g * g;
     w -= f.rate * m / (std::sqrt(v * f.debias) + f.epsilon);
   } else {
     const float kept = f.b2 * v, size = g < 0 ? -g : g;

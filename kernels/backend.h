@@ -20,14 +20,14 @@ namespace rheo {
 struct Backend {
   const char* name;             // "cpu"
   const char* instruction_set;  // "avx512"
-  bool (*available)();
   bool (*has_bf16)();
   void* (*allocate)(std::size_t bytes);  // 64-byte aligned; null: no room
   void (*release)(void* memory);
-  void (*copy)(void* to, const void* from, std::size_t bytes, Stream);  // either side may be host's
-  void (*clear)(void* memory, std::size_t bytes, Stream);               // to zero
+  /// Either side may be the host's; what it copies from may be reused when it returns.
+  void (*copy)(void* to, const void* from, std::size_t bytes, Stream);
+  void (*clear)(void* memory, std::size_t bytes, Stream);  // to zero
   void (*synchronize)(Stream);
-  void (*set_threads)(int threads);  // of what the calling thread starts from here on
+  int (*set_threads)(int threads);  // of what the calling thread starts; returns the number before
 #define RHEO_OP(op, Args) void (*op)(const Args&, Stream);
 #include "kernels/ops.def"
 #undef RHEO_OP

@@ -1,6 +1,6 @@
 #pragma once
 
-// Pixels to numbers and back (spec: "Data").
+// Pixels to numbers and back (docs/model.md, "Pixels").
 
 #include <cstdint>
 

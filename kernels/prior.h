@@ -1,7 +1,7 @@
 #pragma once
 
-// Gaussian priors of the latents that leave at a split or at the top (Glow's learned priors; spec:
-// "split", "The top", "Latents"): eps = (z - mean) / exp(log_sd).
+// Gaussian priors of the latents that leave at a split or at the top (Glow's learned priors;
+// docs/model.md, "Split", "Top", "Latents"): eps = (z - mean) / exp(log_sd).
 
 #include <cmath>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
 
-// 2x2 pixels to channels and back (spec: "One level"; RealNVP, arXiv:1605.08803, section 3.6).
+// 2x2 pixels to channels and back (docs/model.md, "Level"; RealNVP, arXiv:1605.08803, section 3.6).
 // Each direction is the other's backward.
 
 #include <cstdint>

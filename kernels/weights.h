@@ -1,7 +1,7 @@
 #pragma once
 
-// What is made of the parameters once after each update, and their gradients made of its gradients
-// (design: everything small is folded into the matrices that pixels meet).
+// What is made of the parameters once after each update, and their gradients made of its gradients:
+// everything small is folded into the matrices that pixels meet.
 //
 // Mix: ActNorm and the invertible 1x1 convolution, y = M (z + bias), M = W diag(exp(log_scale)),
 // W = Perm L U. With G = sum dy (z + bias)^T over all pixels and images, and P pixels an image:

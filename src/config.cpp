@@ -4,6 +4,7 @@
 
 #include "src/check.h"
 #include "src/io/json.h"
+#include "src/io/shown.h"
 
 namespace rheo {
 namespace {
@@ -21,7 +22,7 @@ class Reader {
     const nlohmann::json* found = find(key, required);
     if (found == nullptr) return;
     if (!found->is_number_integer() || *found < -1000000 || *found > 1000000)
-      fail(Errc::bad_file, kWho, ": ", key, " must be a whole number; got ", found->dump());
+      fail(Errc::bad_file, kWho, ": ", key, " must be a whole number; got ", shown(found->dump()));
     value = found->get<int>();
   }
 
@@ -29,7 +30,7 @@ class Reader {
     const nlohmann::json* found = find(key, false);
     if (found == nullptr) return;
     if (!found->is_boolean())
-      fail(Errc::bad_file, kWho, ": ", key, " must be true or false; got ", found->dump());
+      fail(Errc::bad_file, kWho, ": ", key, " must be true or false; got ", shown(found->dump()));
     value = found->get<bool>();
   }
 
@@ -39,20 +40,20 @@ class Reader {
     if (found == nullptr || *found == first) return false;
     if (*found != second)
       fail(Errc::bad_file, kWho, ": ", key, " must be ", first, " or ", second, "; got ",
-           found->dump());
+           shown(found->dump()));
     return true;
   }
 
   void only(const char* key, const char* word, bool required) {
     const nlohmann::json* found = find(key, required);
     if (found && *found != word)
-      fail(Errc::bad_file, kWho, ": ", key, " must be ", word, "; got ", found->dump());
+      fail(Errc::bad_file, kWho, ": ", key, " must be ", word, "; got ", shown(found->dump()));
   }
 
   void refuse_others() const {
     for (const auto& item : object_.items())
       if (!known_.contains(item.key()))
-        fail(Errc::bad_file, kWho, ": unknown key ", nlohmann::json(item.key()).dump());
+        fail(Errc::bad_file, kWho, ": unknown key ", shown(nlohmann::json(item.key()).dump()));
   }
 
  private:
@@ -74,8 +75,8 @@ void require_range(const char* what, int value, int least, int most) {
 }
 
 void require_multiple(const char* what, int value, int levels) {
-  require(value % (1 << levels) == 0, kWho, ": ", what, " must be a multiple of 2^levels = ",
-          1 << levels, "; got ", value);
+  require(value % (1 << levels) == 0, kWho, ": ", what,
+          " must be a multiple of 2^levels = ", 1 << levels, "; got ", value);
 }
 
 }  // namespace
@@ -95,18 +96,12 @@ void ModelConfig::validate() const {
 
 std::string ModelConfig::to_json() const {
   const nlohmann::ordered_json json = {
-      {"model", "glow"},
-      {"height", height},
-      {"width", width},
-      {"channels", channels},
-      {"levels", levels},
-      {"steps", steps},
-      {"hidden", hidden},
-      {"coupling", coupling == Coupling::affine ? "affine" : "additive"},
-      {"classes", classes},
-      {"n_bits", n_bits},
-      {"edge_bias", edge_bias},
-      {"scale", scale == Scale::sigmoid2 ? "sigmoid2" : "bounded"},
+      {"model", "glow"},        {"height", height},
+      {"width", width},         {"channels", channels},
+      {"levels", levels},       {"steps", steps},
+      {"hidden", hidden},       {"coupling", coupling == Coupling::affine ? "affine" : "additive"},
+      {"classes", classes},     {"n_bits", n_bits},
+      {"edge_bias", edge_bias}, {"scale", scale == Scale::sigmoid2 ? "sigmoid2" : "bounded"},
       {"permutation", "lu"}};
   return json.dump();
 }

@@ -8,7 +8,9 @@
 
 namespace rheo {
 
-const char* version() { return RHEO_VERSION; }
+const char* version() {
+  return RHEO_VERSION;
+}
 
 Device Device::cpu(int threads) {
   require(threads >= 0 && threads <= 1024, "Device::cpu: threads must be 0..1024; got ", threads);
@@ -24,9 +26,13 @@ Device Device::from_name(std::string_view name, int threads) {
   fail(Errc::invalid_argument, "Device: must be auto, cpu, cuda or cuda:N; got ", name);
 }
 
-std::string Device::name() const { return backend_->name; }
+std::string Device::name() const {
+  return backend_->name;
+}
 
-const char* Device::instruction_set() const { return backend_->instruction_set; }
+const char* Device::instruction_set() const {
+  return backend_->instruction_set;
+}
 
 std::string Device::description() const {
   return name() + ", " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") +

@@ -2,6 +2,7 @@
 
 #include "kernels/backend.h"
 #include "src/check.h"
+#include "src/thread_scope.h"
 
 namespace rheo {
 namespace {
@@ -9,8 +10,7 @@ namespace {
 void require_sizes(const char* who, std::int64_t count, int height, int width, int channels) {
   constexpr std::int64_t kMost = std::int64_t{1} << 40;  // values: more is a mistake, not an image
   require(count >= 0 && height >= 1 && width >= 1 && channels >= 1 && height <= 65536 &&
-              width <= 65536 && channels <= 65536 &&
-              count <= kMost / height / width / channels,
+              width <= 65536 && channels <= 65536 && count <= kMost / height / width / channels,
           who, ": sizes must be positive and hold at most 2^40 values; got [", count, ", ", height,
           ", ", width, ", ", channels, "]");
 }
@@ -19,13 +19,12 @@ void require_pointer(const char* who, const char* what, const void* pointer, std
   require(pointer != nullptr || count == 0, who, ": ", what, " must not be null");
 }
 
-StepArgs coupling_step(const char* who, const Device& device, const CouplingCall& call) {
+StepArgs coupling_step(const char* who, const CouplingCall& call) {
   require_sizes(who, call.count, call.height, call.width, call.channels);
   require(call.channels % 2 == 0, who, ": channels must be even; got ", call.channels);
   require_pointer(who, "network", call.network, call.count);
   require_pointer(who, "from", call.from, call.count);
   require_pointer(who, "to", call.to, call.count);
-  device.backend().set_threads(device.threads());
   StepArgs step{};
   step.grid = {call.count, call.height, call.width};
   step.channels = call.channels;
@@ -37,15 +36,16 @@ StepArgs coupling_step(const char* who, const Device& device, const CouplingCall
   return step;
 }
 
-StepArgs mix_step(const char* who, const Device& device, const MixCall& call) {
+StepArgs mix_step(const char* who, const MixCall& call) {
   require_sizes(who, call.pixels, 1, 1, call.channels);
+  require(call.pixels < std::int64_t{1} << 31, who, ": pixels must be below 2^31; got ",
+          call.pixels);
   require_pointer(who, "matrix", call.matrix, call.pixels);
   require_pointer(who, "bias", call.bias, call.pixels);
   require_pointer(who, "from", call.from, call.pixels);
   require_pointer(who, "to", call.to, call.pixels);
-  device.backend().set_threads(device.threads());
   StepArgs step{};
-  step.grid = {call.pixels, 1, 1};
+  step.grid = {1, 1, static_cast<int>(call.pixels)};  // where a pixel lies does not matter to a mix
   step.channels = call.channels;
   step.from = call.from, step.to = call.to;
   step.mix = call.matrix, step.bias = call.bias;
@@ -60,22 +60,29 @@ int coupling_partials(int height, int width) {
 }
 
 void coupling_forward(const Device& device, const CouplingCall& call, Stream stream) {
-  StepArgs step = coupling_step("coupling_forward", device, call);
+  StepArgs step = coupling_step("coupling_forward", call);
   require_pointer("coupling_forward", "log_det", call.log_det, call.count);
   step.log_det = {call.log_det, tiles_of(step.grid)};
+  const ThreadScope threads(device);
   device.backend().step_forward(step, stream);
 }
 
 void coupling_inverse(const Device& device, const CouplingCall& call, Stream stream) {
-  device.backend().step_inverse(coupling_step("coupling_inverse", device, call), stream);
+  const StepArgs step = coupling_step("coupling_inverse", call);
+  const ThreadScope threads(device);
+  device.backend().step_inverse(step, stream);
 }
 
 void mix_forward(const Device& device, const MixCall& call, Stream stream) {
-  device.backend().step_forward(mix_step("mix_forward", device, call), stream);
+  const StepArgs step = mix_step("mix_forward", call);
+  const ThreadScope threads(device);
+  device.backend().step_forward(step, stream);
 }
 
 void mix_inverse(const Device& device, const MixCall& call, Stream stream) {
-  device.backend().step_inverse(mix_step("mix_inverse", device, call), stream);
+  const StepArgs step = mix_step("mix_inverse", call);
+  const ThreadScope threads(device);
+  device.backend().step_inverse(step, stream);
 }
 
 void log_det_sum(const Device& device, const float* partials, std::int64_t count, int per_image,
@@ -83,7 +90,7 @@ void log_det_sum(const Device& device, const float* partials, std::int64_t count
   require_sizes("log_det_sum", count, 1, 1, per_image);
   require_pointer("log_det_sum", "partials", partials, count);
   require_pointer("log_det_sum", "sums", sums, count);
-  device.backend().set_threads(device.threads());
+  const ThreadScope threads(device);
   device.backend().log_det_sum({.partials = {const_cast<float*>(partials), per_image},
                                 .count = count,
                                 .used = per_image,

@@ -4,6 +4,7 @@
 
 #include <zlib.h>
 
+#include <filesystem>
 #include <random>
 
 #include "rheo/npy.h"
@@ -158,6 +159,14 @@ TEST(IdxTest, DamagedGzipIsRefused) {
   expect_refused(folder.write("x", checksum), "gzip data are damaged: incorrect data check");
   expect_refused(folder.write("x", joined(whole, {1, 2, 3})), "gzip data");
   EXPECT_EQ(Dataset::open(folder.write("x", whole)).size(), 100);
+}
+
+TEST(IdxTest, AHeaderTakesNoMemory) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("x", gzip(idx({1 << 30, 128}, {})));
+  // A file of holes, long enough for gzip to hold the 128 GiB that its header asks for.
+  std::filesystem::resize_file(path, 136 << 20);
+  expect_refused(path, "gzip data are damaged");
 }
 
 TEST(IdxTest, FlippedBitsNeverCrash) {

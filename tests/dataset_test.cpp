@@ -58,6 +58,20 @@ TEST(DatasetTest, ASliceKeepsTheClasses) {
   }
 }
 
+TEST(DatasetTest, OneThatWasMovedFromIsEmpty) {
+  Dataset data({{2, 1, 3, 2}, Bytes(12)}, {4, 1});
+  const Dataset taken = std::move(data);
+  EXPECT_EQ(taken.size(), 2);
+  // NOLINTBEGIN(bugprone-use-after-move): what is left behind is the subject.
+  EXPECT_EQ(data.size(), 0);
+  EXPECT_EQ(data.height(), 0);
+  EXPECT_EQ(data.width(), 0);
+  EXPECT_EQ(data.channels(), 0);
+  expect_error(Errc::invalid_argument, "must lie within 0 images", [&] { data.slice(0, 1); });
+  EXPECT_NE(data.fingerprint(), taken.fingerprint());
+  // NOLINTEND(bugprone-use-after-move)
+}
+
 TEST(DatasetTest, TheFingerprintTellsDataApart) {
   const auto print = [](Shape shape, Bytes data, Labels labels = {}) {
     return Dataset({std::move(shape), std::move(data)}, std::move(labels)).fingerprint();
@@ -166,6 +180,16 @@ TEST(FolderTest, ProgressReachesTheEnd) {
     done.push_back(at);
   });
   EXPECT_EQ(done, (std::vector<std::int64_t>{0, 2}));
+}
+
+TEST(FolderTest, HostileNamesAreShownSafely) {
+  const TemporaryFolder folder;
+  write_picture(folder, "a/1.png", picture(2, 2, 1));
+  fs::create_directory(folder / "b\x1b[2J\n");
+  expect_refused(folder.path(), "got none in b?[2J?");
+  fs::remove(folder / "b\x1b[2J\n");
+  write_picture(folder, "\x1b.png", picture(2, 2, 1));
+  expect_refused(folder.path(), "got ?.png beside sub-folders");
 }
 
 TEST(FolderTest, LabelsCanComeFromAFile) {

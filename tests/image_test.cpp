@@ -1,11 +1,15 @@
 #include "rheo/image.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <random>
 
+#include "rheo/dataset.h"
 #include "src/io/file.h"
 #include "src/io/png.h"
 #include "tests/support/files.h"
@@ -210,6 +214,43 @@ TEST(ImageTest, WrongShapesAreRefused) {
     write_png("/tmp/x", {{1, 1, 1'000'001, 1}, Bytes(1'000'001)});
   });
 }
+
+#ifndef __SANITIZE_ADDRESS__  // which needs the address space for itself
+
+/// Leaves this process `spare` bytes more than it has, and then exits: with 0 after an Error
+/// out_of_memory, else with another code.
+template <class Act>
+[[noreturn]] void exit_short_of_memory(std::int64_t spare, const Act& act) {
+  std::int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const auto bytes = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + spare);
+  const rlimit limit{bytes, bytes};
+  if (pages == 0 || ::setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(1);
+  try {
+    act();
+    std::_Exit(2);
+  } catch (const Error& error) {
+    std::_Exit(error.code() == Errc::out_of_memory ? 0 : 3);
+  } catch (...) {
+    std::_Exit(4);
+  }
+}
+
+TEST(ImageTest, AShortageOfMemoryIsAnError) {
+  const TemporaryFolder folder;
+  const Pixels large{{1, 4096, 4096, 1}, Bytes(1 << 24)};
+  write_png(folder / "x.png", large);
+  const Dataset data{large};
+  const auto short_of_memory = [](const auto& act) {
+    EXPECT_EXIT(exit_short_of_memory(4 << 20, act), testing::ExitedWithCode(0), "");
+  };
+  short_of_memory([&] { read_image(folder / "x.png"); });
+  short_of_memory([&] { image_grid(large, 1); });
+  short_of_memory([&] { Dataset::open(folder.path()); });
+  short_of_memory([&] { data.slice(0, 1); });
+}
+
+#endif
 
 TEST(ImageTest, AFailedWriteIsAnError) {
   expect_error(Errc::io, "/dev/full: cannot be written: No space left on device",

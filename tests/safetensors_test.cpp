@@ -238,6 +238,10 @@ TEST(SafetensorsTest, AFailedWriteLeavesNothing) {
   expect_error(Errc::invalid_argument, "must have a type and shape of the format", [&] {
     write_safetensors(folder / "m", {}, {{"a", "F99", {2}, kInts}});
   });
+  expect_error(Errc::invalid_argument, "\"a?\" must have a type and shape of the format; got F?",
+               [&] {
+                 write_safetensors(folder / "m", {}, {{"a\n", "F\x1b", {2}, kInts}});
+               });
   expect_error(Errc::invalid_argument, "must be UTF-8", [&] {
     write_safetensors(folder / "m", {{"a", "\xff"}}, {});
   });

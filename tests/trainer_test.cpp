@@ -138,8 +138,10 @@ TEST(TrainerTest, GivesUpAfterTwentySkippedStepsInARow) {
   Model::Impl& model = impl.newest().impl();
   model.write(model.layout.tensors[0], std::vector<float>(model.layout.tensors[0].size, NAN));
   for (int i = 0; i < 19; ++i) EXPECT_TRUE(impl.step().skipped);
+  EXPECT_NO_THROW(impl.require_progress());
+  impl.step();
   try {
-    impl.step();
+    impl.require_progress();
     FAIL() << "the twentieth skipped step must end the run";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Errc::diverged);
@@ -187,12 +189,29 @@ TEST(TrainerTest, RefusesAResumeThatWouldNotGiveTheSameBits) {
   EXPECT_THROW(Trainer::resume(folder.path, data, two), Error);
   EXPECT_NO_THROW(Trainer::resume(folder.path, data, two, true));
   try {
-    Trainer::resume(folder.path, discs(63), {.device = Device::cpu(1)});
+    const Dataset other = discs(63);
+    Trainer::resume(folder.path, other, {.device = Device::cpu(1)});
     FAIL() << "other data were taken";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Errc::bad_file);
     EXPECT_NE(std::string(e.what()).find("the run's data were 64x8x8x1"), std::string::npos);
   }
+}
+
+TEST(TrainerTest, AnEmptyTrainerRefusesEveryCall) {
+  const Dataset data = discs(64);
+  Trainer trainer(Model(kConfig), data, options());
+  trainer.step();
+  const Model model = trainer.release();
+  try {
+    trainer.step();
+    FAIL() << "a released trainer made a step";
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "Trainer::step: the trainer is empty: it was moved from or released");
+  }
+  EXPECT_THROW(trainer.model(), Error);
+  EXPECT_THROW(trainer.options(), Error);
+  EXPECT_THROW(trainer.save("x"), Error);
 }
 
 TEST(TrainerTest, RefusesDataAndOptionsThatDoNotFit) {
@@ -203,7 +222,8 @@ TEST(TrainerTest, RefusesDataAndOptionsThatDoNotFit) {
   ModelConfig classes = kConfig;
   classes.classes = 2;
   EXPECT_THROW(Trainer(Model(classes), data, options()), Error);
-  EXPECT_THROW(Trainer(Model(classes), discs(64, 3), options()), Error);
+  const Dataset three = discs(64, 3);
+  EXPECT_THROW(Trainer(Model(classes), three, options()), Error);
   TrainOptions o = options();
   o.beta1 = 1;
   EXPECT_THROW(Trainer(Model(kConfig), data, o), Error);

@@ -20,7 +20,7 @@ struct TensorInfo {
 struct CheckpointInfo {
   ModelConfig config;
   std::map<std::string, std::string> metadata;  ///< As the file has it.
-  std::vector<TensorInfo> tensors;              ///< In the spec's order.
+  std::vector<TensorInfo> tensors;              ///< In the order of docs/model.md.
   std::int64_t parameters = 0;                  ///< Trainable values.
   std::int64_t bytes = 0;                       ///< Of the file.
 };

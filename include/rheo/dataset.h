@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@ struct DatasetOptions {
                             ///< CIFAR file, or the IDX labels file that lies beside the images.
 };
 
-/// Images, all of one size, decoded and in memory.
+/// Images, all of one size, decoded and in memory. One that was moved from has size 0.
 class RHEO_API Dataset {
  public:
   /// Recognises by itself: a folder of PNG and JPEG files (recursive, sorted; the top sub-folder is
@@ -40,10 +41,10 @@ class RHEO_API Dataset {
   /// no label or one from 0 for each image.
   explicit Dataset(Pixels images, Labels labels = {});
 
-  std::int64_t size() const { return images_.shape[0]; }
-  int height() const { return static_cast<int>(images_.shape[1]); }
-  int width() const { return static_cast<int>(images_.shape[2]); }
-  int channels() const { return static_cast<int>(images_.shape[3]); }
+  std::int64_t size() const { return dim(0); }
+  int height() const { return static_cast<int>(dim(1)); }
+  int width() const { return static_cast<int>(dim(2)); }
+  int channels() const { return static_cast<int>(dim(3)); }
 
   /// One more than the largest label, or the number of sub-folders; 0 without labels.
   int classes() const { return classes_; }
@@ -60,6 +61,10 @@ class RHEO_API Dataset {
 
  private:
   Dataset(Pixels images, Labels labels, std::vector<std::string> class_names);
+
+  std::int64_t dim(std::size_t axis) const {
+    return images_.shape.empty() ? 0 : images_.shape[axis];
+  }
 
   Pixels images_;
   Labels labels_;

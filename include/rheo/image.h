@@ -8,7 +8,7 @@
 
 namespace rheo {
 
-/// The uniform noise that makes pixels continuous (spec: u in x = (q + u) / 2^b - 1/2).
+/// The uniform noise that makes pixels continuous (u in x = (q + u) / 2^b - 1/2).
 struct Noise {
   bool centre = false;  ///< u = 1/2 for every value, so that pixels come back exactly.
   std::uint64_t seed =

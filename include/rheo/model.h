@@ -27,10 +27,10 @@ struct SampleOptions {
 ///
 /// Images are x [N, H, W, C] float32, dequantised (see `dequantize`); latents are [N, D] float32,
 /// eps of level 0 first, the top's last. Any N: work is cut into batches that fit. A model is used
-/// by one thread at a time; two models by two.
+/// by one thread at a time; two models by two. Memory that runs out is Error out_of_memory.
 class RHEO_API Model {
  public:
-  /// Random weights as the spec's "Initialisation", a function of config and seed alone. ActNorm is
+  /// Random weights as docs/model.md has them, a function of config and seed alone. ActNorm is
   /// not initialised yet: see `initialize`.
   /// @throws Error invalid_argument for a config out of range; unsupported for a precision or
   /// memory mode that the device lacks; out_of_memory.
@@ -77,12 +77,13 @@ class RHEO_API Model {
                 const Progress& progress = {});
 
   class Impl;
-  Impl& impl() { return *impl_; }
-  const Impl& impl() const { return *impl_; }
+
+  /// For the library itself. @throws Error invalid_argument where the model was moved from, as
+  /// every other member does.
+  Impl& impl(const char* who = "Model") const;
 
  private:
   explicit Model(std::unique_ptr<Impl> impl);
-  friend class Trainer;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -67,6 +67,7 @@ class RHEO_API Trainer {
   /// first step. The data must outlive the trainer.
   /// @throws Error invalid_argument where data and model do not fit or an option is out of range.
   Trainer(Model model, const Dataset& train, const TrainOptions& options);
+  Trainer(Model, const Dataset&&, const TrainOptions&) = delete;
 
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
@@ -78,7 +79,7 @@ class RHEO_API Trainer {
   /// The weights to use: the average where one is kept, else the newest. Valid until the next step.
   Model& model();
 
-  /// Gives the model of `model()` away; the trainer is then empty.
+  /// Gives the model of `model()` away; the trainer is then empty, and refuses every call.
   Model release();
 
   const TrainOptions& options() const;
@@ -92,10 +93,13 @@ class RHEO_API Trainer {
   /// (precision, memory, threads, instruction set) differs from the run's, unless allow_inexact.
   static Trainer resume(const std::string& folder, const Dataset& train,
                         const Compute& compute = {}, bool allow_inexact = false);
+  static Trainer resume(const std::string&, const Dataset&&, const Compute& = {},
+                        bool = false) = delete;
 
   class Impl;
 
  private:
+  Impl& impl(const char* who) const;
   explicit Trainer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

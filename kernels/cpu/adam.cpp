@@ -42,7 +42,7 @@ void update(const AdamArgs& a) {
       math::adam_update<kind>(f, a.gradient[k], a.parameters[k], a.first[k], a.second[k]);
     if (a.average)
       for (std::int64_t k = part.first; k < part.last; ++k)
-        a.average[k] += (1 - f.decay) * (a.parameters[k] - a.average[k]);
+        a.average[k] += f.follow * (a.parameters[k] - a.average[k]);
   });
 }
 

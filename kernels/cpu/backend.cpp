@@ -12,7 +12,6 @@ namespace rheo::cpu::RHEO_ISA {
 constinit const Backend backend = {
     .name = "cpu",
     .instruction_set = RHEO_TEXT(RHEO_ISA),
-    .available = [] { return true; },
     .has_bf16 = has_bf16,
     .allocate = allocate,
     .release = release,

@@ -12,7 +12,7 @@ void* allocate(std::size_t bytes);
 void release(void* memory);
 void copy(void* to, const void* from, std::size_t bytes, Stream);
 void clear(void* memory, std::size_t bytes, Stream);
-void set_threads(int threads);
+int set_threads(int threads);
 bool has_bf16();
 
 #define RHEO_CPU_VARIANT(isa)   \

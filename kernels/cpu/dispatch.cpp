@@ -26,8 +26,10 @@ void clear(void* memory, std::size_t bytes, Stream) {
   if (bytes) std::memset(memory, 0, bytes);
 }
 
-void set_threads(int threads) {
+int set_threads(int threads) {
+  const int before = omp_get_max_threads();
   omp_set_num_threads(threads);
+  return before;
 }
 
 void no_room(std::size_t bytes) {

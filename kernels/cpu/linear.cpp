@@ -8,9 +8,15 @@
 namespace rheo::cpu::RHEO_ISA {
 namespace {
 
-constexpr std::int64_t kRows = 256;  // of a tile: measured at the machine's peak from here on
-constexpr std::int64_t kOut = 64;    // tile of a weight gradient: two of them at width 128
-constexpr std::int64_t kIn = 256;
+constexpr std::int64_t kRows = 256;  // of a tile; docs/decisions.md has the measurement
+constexpr std::int64_t kIn = 256;    // of a tile of a weight gradient
+constexpr std::int64_t kMostOut = 64;
+
+/// Outputs of a tile of a weight gradient: narrow where there are few, so that several threads find
+/// work; by the shape alone, so that the bits do not depend on the threads.
+constexpr std::int64_t out_tile(int out) {
+  return out >= 256 ? kMostOut : out >= 64 ? 32 : 16;
+}
 
 const char* at(const void* base, Dtype type, std::int64_t index) {
   return static_cast<const char*>(base) + index * size_of(type);
@@ -23,6 +29,19 @@ std::int64_t tiles(std::int64_t size, std::int64_t tile) {
   return (size + tile - 1) / tile;
 }
 
+/// The worst outcome of a parallel loop's products.
+class Worst {
+ public:
+  void add(Outcome outcome) {
+    if (outcome != Outcome::done)
+      __atomic_store_n(&worst_, static_cast<int>(outcome), __ATOMIC_RELAXED);
+  }
+  Outcome outcome() const { return static_cast<Outcome>(worst_); }
+
+ private:
+  int worst_ = 0;
+};
+
 /// Runs `shape` on tiles of its m rows: f(product, first row, rows).
 template <class F>
 void over_rows(Product shape, const char* operation, const F& f) {
@@ -31,13 +50,12 @@ void over_rows(Product shape, const char* operation, const F& f) {
   const CompiledProduct* whole = rows >= kRows ? &compile(shape) : nullptr;
   shape.m = rest;
   const CompiledProduct* last = rest ? &compile(shape) : nullptr;
-  int failed = 0;
+  Worst worst;
   parallel_for(tiles(rows, kRows), [&](std::int64_t tile) {
     const std::int64_t first = tile * kRows, count = rows - first < kRows ? rest : kRows;
-    if (!f(count == kRows ? *whole : *last, first, count))
-      __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
+    worst.add(f(count == kRows ? *whole : *last, first, count));
   });
-  check_products(!failed, operation);
+  check_products(worst.outcome(), operation);
 }
 
 inline float value(float x) {
@@ -56,7 +74,7 @@ void mask(const T* kept, T* dx, std::int64_t count) {
 template <class T>
 void add_column_sums(const T* x, std::int64_t rows, std::int64_t stride, std::int64_t width,
                      float* to) {
-  double sums[kOut] = {};
+  double sums[kMostOut] = {};
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < width; ++c)
       sums[c] += static_cast<double>(value(x[r * stride + c]));
@@ -64,16 +82,48 @@ void add_column_sums(const T* x, std::int64_t rows, std::int64_t stride, std::in
 }
 
 void bias_gradient(const LinearBackwardWeightsArgs& a) {
-  parallel_for(tiles(a.out, kOut), [&](std::int64_t tile) {
-    const std::int64_t first = tile * kOut, width = a.out - first < kOut ? a.out - first : kOut;
+  const std::int64_t width_of = out_tile(a.out);
+  parallel_for(tiles(a.out, width_of), [&](std::int64_t tile) {
+    const std::int64_t o = tile * width_of, width = a.out - o < width_of ? a.out - o : width_of;
     if (a.type == Dtype::f32)
-      add_column_sums(static_cast<const float*>(a.dy) + first, a.rows, a.out, width,
-                      a.dbias + first);
+      add_column_sums(static_cast<const float*>(a.dy) + o, a.rows, a.out, width, a.dbias + o);
     else
-      add_column_sums(static_cast<const std::uint16_t*>(a.dy) + first, a.rows, a.out, width,
-                      a.dbias + first);
+      add_column_sums(static_cast<const std::uint16_t*>(a.dy) + o, a.rows, a.out, width,
+                      a.dbias + o);
   });
 }
+
+/// A weight gradient cut into tiles of its rows and columns; the last of each may be smaller.
+struct GradientTiles {
+  std::int64_t height, down, across;
+  const CompiledProduct* compiled[2][2];  // [last row of tiles][last column of tiles]
+
+  explicit GradientTiles(const LinearBackwardWeightsArgs& a)
+      : height(out_tile(a.out)), down(tiles(a.out, height)), across(tiles(a.in, kIn)), compiled{} {
+    for (int last_row = 0; last_row < 2; ++last_row)
+      for (int last_column = 0; last_column < 2; ++last_column) {
+        const std::int64_t m = last_row ? a.out - (down - 1) * height : height;
+        const std::int64_t n = last_column ? a.in - (across - 1) * kIn : kIn;
+        if (m > a.out || n > a.in) continue;  // there is but the last
+        compiled[last_row][last_column] = &compile({.m = m,
+                                                    .n = n,
+                                                    .k = a.rows,
+                                                    .type = a.type,
+                                                    .c_type = Dtype::f32,
+                                                    .a_row = 1,
+                                                    .a_col = a.out,
+                                                    .b_row = a.in,
+                                                    .b_col = 1,
+                                                    .c_row = a.in,
+                                                    .bias = false,
+                                                    .relu = false,
+                                                    .accumulate = true});
+      }
+  }
+  const CompiledProduct& of(std::int64_t row, std::int64_t column) const {
+    return *compiled[row == down - 1][column == across - 1];
+  }
+};
 
 }  // namespace
 
@@ -115,45 +165,30 @@ void linear_backward_data(const LinearBackwardDataArgs& a, Stream) {
   over_rows(shape, "linear_backward_data",
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t count) {
               char* dx = at(a.dx, a.dx_type, first * a.in);
-              const bool ok = run(p, at(a.dy, a.type, first * a.out), a.weight, nullptr, dx);
-              if (a.x == nullptr) return ok;
+              const Outcome outcome =
+                  run(p, at(a.dy, a.type, first * a.out), a.weight, nullptr, dx);
+              if (a.x == nullptr) return outcome;
               const char* x = at(a.x, a.dx_type, first * a.in);
               if (a.dx_type == Dtype::f32)
                 mask(reinterpret_cast<const float*>(x), reinterpret_cast<float*>(dx), count * a.in);
               else
                 mask(reinterpret_cast<const std::uint16_t*>(x),
                      reinterpret_cast<std::uint16_t*>(dx), count * a.in);
-              return ok;
+              return outcome;
             });
 }
 
 void linear_backward_weights(const LinearBackwardWeightsArgs& a, Stream) {
-  const std::int64_t across = tiles(a.in, kIn), count = tiles(a.out, kOut) * across;
-  const auto shape_of = [&](std::int64_t tile) {
-    const std::int64_t o = tile / across * kOut, i = tile % across * kIn;
-    return Product{.m = a.out - o < kOut ? a.out - o : kOut,
-                   .n = a.in - i < kIn ? a.in - i : kIn,
-                   .k = a.rows,
-                   .type = a.type,
-                   .c_type = Dtype::f32,
-                   .a_row = 1,
-                   .a_col = a.out,
-                   .b_row = a.in,
-                   .b_col = 1,
-                   .c_row = a.in,
-                   .bias = false,
-                   .relu = false,
-                   .accumulate = true};
-  };
-  for (std::int64_t tile = 0; tile < count; ++tile) compile(shape_of(tile));
-  int failed = 0;
-  parallel_for(count, [&](std::int64_t tile) {
-    const std::int64_t o = tile / across * kOut, i = tile % across * kIn;
-    if (!run(compile(shape_of(tile)), at(a.dy, a.type, o), at(a.x, a.type, i), nullptr,
-             a.dweight + o * a.in + i))
-      __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
+  if (a.rows == 0) return;  // oneDNN divides by the terms of a sum
+  const GradientTiles t(a);
+  Worst worst;
+  parallel_for(t.down * t.across, [&](std::int64_t tile) {
+    const std::int64_t row = tile / t.across, column = tile % t.across;
+    const std::int64_t o = row * t.height, i = column * kIn;
+    worst.add(run(t.of(row, column), at(a.dy, a.type, o), at(a.x, a.type, i), nullptr,
+                  a.dweight + o * a.in + i));
   });
-  check_products(!failed, "linear_backward_weights");
+  check_products(worst.outcome(), "linear_backward_weights");
   if (a.dbias) bias_gradient(a);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
 #include <unordered_map>
@@ -64,6 +65,18 @@ std::unique_ptr<CompiledProduct> build(const Product& p) {
       CompiledProduct{a, b, bias, c, chosen.scratchpad_desc(), p.bias, dnnl::matmul(chosen)});
 }
 
+/// oneDNN lays its work out for the threads it sees when a primitive is made: here, one.
+class OneThread {
+ public:
+  OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(threads_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int threads_;
+};
+
 /// The calling thread's room for a primitive's intermediate results.
 void* scratch_of(std::size_t bytes) {
   thread_local std::vector<char> room;
@@ -77,23 +90,19 @@ const CompiledProduct& compile(const Product& product) {
   static std::mutex mutex;
   static std::unordered_map<Product, std::unique_ptr<CompiledProduct>, HashProduct> compiled;
   const std::lock_guard lock(mutex);
-  auto& entry = compiled[product];
+  std::unique_ptr<CompiledProduct>& entry = compiled[product];
   if (entry) return *entry;
-  // oneDNN lays its work out for the threads it sees when a primitive is made: here, one.
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);
+  const OneThread one;
   try {
     entry = build(product);
   } catch (const dnnl::error& e) {
-    omp_set_num_threads(threads);
     throw Error(e.status == dnnl_out_of_memory ? Errc::out_of_memory : Errc::device,
                 std::string("cpu: matrix product of oneDNN: ") + e.what());
   }
-  omp_set_num_threads(threads);
   return *entry;
 }
 
-bool run(const CompiledProduct& p, const void* a, const void* b, const float* bias, void* c) {
+Outcome run(const CompiledProduct& p, const void* a, const void* b, const float* bias, void* c) {
   try {
     thread_local dnnl::stream stream(engine());
     const auto memory = [](const dnnl::memory::desc& desc, const void* data) {
@@ -106,14 +115,20 @@ bool run(const CompiledProduct& p, const void* a, const void* b, const float* bi
         {DNNL_ARG_SCRATCHPAD, memory(p.scratch, scratch_of(p.scratch.get_size()))}};
     if (p.has_bias) arguments.insert({DNNL_ARG_BIAS, memory(p.bias, bias)});
     p.primitive.execute(stream, arguments);
-    return true;
+    return Outcome::done;
+  } catch (const std::bad_alloc&) {
+    return Outcome::no_room;
+  } catch (const dnnl::error& e) {
+    return e.status == dnnl_out_of_memory ? Outcome::no_room : Outcome::failed;
   } catch (const std::exception&) {
-    return false;
+    return Outcome::failed;
   }
 }
 
-void check_products(bool ok, const char* operation) {
-  if (!ok)
+void check_products(Outcome outcome, const char* operation) {
+  if (outcome == Outcome::no_room)
+    throw Error(Errc::out_of_memory, std::string("cpu: ") + operation + ": no room for a product");
+  if (outcome == Outcome::failed)
     throw Error(Errc::device, std::string("cpu: ") + operation + ": a product of oneDNN failed");
 }
 

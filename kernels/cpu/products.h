@@ -32,10 +32,14 @@ struct CompiledProduct;
 /// @throws Error device, with oneDNN's reason.
 const CompiledProduct& compile(const Product& product);
 
-/// Inside a parallel loop or outside. Never throws; false where oneDNN failed.
-bool run(const CompiledProduct& product, const void* a, const void* b, const float* bias, void* c);
+/// How a product ended. A parallel loop keeps the worst of its products.
+enum class Outcome : int { done, failed, no_room };
 
-/// Throws Error device unless `ok`.
-void check_products(bool ok, const char* operation);
+/// Inside a parallel loop or outside. Never throws.
+Outcome run(const CompiledProduct& product, const void* a, const void* b, const float* bias,
+            void* c);
+
+/// Throws Error device or out_of_memory unless `outcome` is done.
+void check_products(Outcome outcome, const char* operation);
 
 }  // namespace rheo::cpu

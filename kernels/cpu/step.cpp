@@ -154,10 +154,10 @@ void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, flo
 template <bool kForward>
 void step(const StepArgs& a) {
   const int n = a.channels;
-  const Scratch scratch(TileValues::floats(n));
+  const ThreadScratch scratch(TileValues::floats(n));
   const Scratch matrix(a.mix ? std::size_t(n) * n : 0);
-  if (a.mix) transpose(a.mix, n, matrix.mine());
-  const float* transposed = matrix.mine();
+  if (a.mix) transpose(a.mix, n, matrix.data());
+  const float* transposed = matrix.data();
   for_each_tile(
       a.grid, [&](const Tile& tile) { step_tile<kForward>(a, tile, transposed, scratch.mine()); });
 }

@@ -177,7 +177,7 @@ void step_backward(const StepBackwardArgs& a, Stream) {
   const std::int64_t tiles = a.grid.count * tiles_of(a.grid);
   const std::int64_t size = step_backward_part_size(a.channels, a.taps);
   const int parts = step_backward_parts(a.grid);
-  const Scratch scratch(std::size_t{kTilePixels} * a.channels * 6);
+  const ThreadScratch scratch(std::size_t{kTilePixels} * a.channels * 6);
   parallel_for(parts, [&](std::int64_t part) {
     const PartSums sums(a, part);
     std::memset(sums.mix, 0, sizeof(float) * size);

@@ -8,9 +8,9 @@
 namespace rheo::cpu::RHEO_ISA {
 namespace {
 
-/// Doubles for one mix: five matrices of C x C (a Scratch counts floats).
+/// Room for one mix: four matrices of doubles, C x C (scratch counts floats).
 std::size_t mix_floats(int channels) {
-  return std::size_t{10} * channels * channels;
+  return std::size_t{8} * channels * channels;
 }
 
 int widest(const WeightsArgs& a) {
@@ -189,7 +189,7 @@ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors&
 /// f(factors, two more matrices, mix index) on every mix.
 template <class F>
 void for_each_mix(const WeightsArgs& a, const F& f) {
-  const Scratch scratch(mix_floats(widest(a)));
+  const ThreadScratch scratch(mix_floats(widest(a)));
   parallel_for(a.mix_count, [&](std::int64_t i) {
     const MixFold& m = a.mixes[i];
     double* room = reinterpret_cast<double*>(scratch.mine());
@@ -198,11 +198,17 @@ void for_each_mix(const WeightsArgs& a, const F& f) {
   });
 }
 
-/// f(product, output) on every output of every product.
+/// f(product, output) on every output of every product: one parallel loop over eighths of products,
+/// in an order that gives each thread its share of all of them.
 template <class F>
 void for_each_output(const WeightsArgs& a, const F& f) {
-  for (int i = 0; i < a.product_count; ++i)
-    parallel_for(a.products[i].out, [&](std::int64_t o) { f(a.products[i], static_cast<int>(o)); });
+  constexpr int kShares = 8;
+  parallel_for(std::int64_t{kShares} * a.product_count, [&](std::int64_t i) {
+    const ProductFold& p = a.products[i % a.product_count];
+    const std::int64_t share = i / a.product_count;
+    for (std::int64_t o = p.out * share / kShares; o < p.out * (share + 1) / kShares; ++o)
+      f(p, static_cast<int>(o));
+  });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "src/check.h"
 #include "src/io/safetensors.h"
+#include "src/io/shown.h"
 #include "src/model/checkpoint.h"
 #include "src/model/impl.h"
 
@@ -25,19 +26,20 @@ const std::string& metadata(const SafetensorsFile& file, const std::string& path
 }
 
 template <class T>
-std::vector<T> values_of(const SafetensorsFile& file, const SafetensorsEntry& entry) {
+std::vector<T> stored(const SafetensorsFile& file, const SafetensorsEntry& entry) {
   std::vector<T> values((entry.end - entry.begin) / sizeof(T));
-  if (!values.empty()) std::memcpy(values.data(), file.data.data() + entry.begin, values.size() * sizeof(T));
+  if (!values.empty())
+    std::memcpy(values.data(), file.data.data() + entry.begin, values.size() * sizeof(T));
   return values;
 }
 
-void check_permutation(const std::string& path, const std::string& name, const std::vector<int>& p) {
+void check_permutation(const std::string& path, const std::string& name,
+                       const std::vector<int>& p) {
   std::vector<bool> seen(p.size());
   for (int i : p) {
     const bool inside = i >= 0 && i < static_cast<int>(p.size());
-    require_file(inside && !seen[inside ? i : 0], path, ": ", name,
-                 " must hold each of 0..", p.size() - 1, " once; got ", i,
-                 inside ? " twice" : "");
+    require_file(inside && !seen[inside ? i : 0], path, ": ", name, " must hold each of 0..",
+                 p.size() - 1, " once; got ", i, inside ? " twice" : "");
     seen[i] = true;
   }
 }
@@ -58,11 +60,11 @@ std::vector<float> checked_values(const std::string& path, const SafetensorsFile
                                   const ParameterInfo& tensor) {
   const SafetensorsEntry& entry = *file.find(tensor.name);
   if (tensor.kind == ParameterInfo::Kind::permutation) {
-    const auto permutation = values_of<int>(file, entry);
+    const auto permutation = stored<int>(file, entry);
     check_permutation(path, tensor.name, permutation);
     return {permutation.begin(), permutation.end()};
   }
-  auto values = values_of<float>(file, entry);
+  auto values = stored<float>(file, entry);
   check_values(path, tensor, values);
   return values;
 }
@@ -81,23 +83,23 @@ void check_tensors(const std::string& path, const SafetensorsFile& file, const L
   std::sort(known.begin(), known.end());
   for (const SafetensorsEntry& entry : file.entries)
     require_file(std::binary_search(known.begin(), known.end(), entry.name), path,
-                 ": unknown tensor ", entry.name);
+                 ": unknown tensor ", shown(entry.name));
 }
 
-/// Parameters that a config asks for, by its leading terms: refuses a config whose tensors no file
-/// of this size can hold before the list of them is made.
+/// Refuses a config whose tensors no file of this size can hold, before even the list of them is
+/// made: each flow step has over hidden^2 values, and each has a dozen tensors.
 void check_size(const std::string& path, const ModelConfig& c, std::size_t bytes) {
   const double hidden = c.hidden, steps = static_cast<double>(c.steps) * c.levels;
-  const double least = 4.0 * steps * hidden * hidden;
+  const double least = 4.0 * steps * (hidden * hidden + 12);
   require_file(least <= static_cast<double>(bytes), path, ": the config asks for over ", least,
                " bytes of tensors; the file has ", bytes);
 }
 
 ModelConfig parsed_config(const std::string& path, const SafetensorsFile& file) {
   const std::string& format = metadata(file, path, "format");
-  require_file(format == "rheo", path, ": metadata format must be rheo; got ", format);
+  require_file(format == "rheo", path, ": metadata format must be rheo; got ", shown(format));
   const std::string& version = metadata(file, path, "version");
-  require_file(version == "1", path, ": checkpoint version must be 1; got ", version,
+  require_file(version == "1", path, ": checkpoint version must be 1; got ", shown(version),
                "; a newer rheo may read it");
   const std::string& config = metadata(file, path, "config");
   try {
@@ -117,37 +119,43 @@ bool checked_initialized(const std::string& path, const SafetensorsFile& file) {
   const auto found = file.metadata.find("initialized");
   if (found == file.metadata.end()) return true;
   require_file(found->second == "false", path, ": metadata initialized can only be false; got ",
-               found->second);
+               shown(found->second));
   return false;
 }
 
 }  // namespace
 
 CheckpointInfo inspect_checkpoint(const std::string& path) {
-  const SafetensorsFile file = read_safetensors(path);
-  CheckpointInfo info;
-  info.config = checked_config(path, file);
-  const Layout layout(info.config, Dtype::f32);
-  check_tensors(path, file, layout);
-  checked_initialized(path, file);
-  for (const ParameterInfo& tensor : layout.tensors) {
-    checked_values(path, file, tensor);
-    info.tensors.push_back({tensor.name, dtype_of(tensor), tensor.shape});
-  }
-  info.metadata = file.metadata;
-  info.parameters = layout.parameters;
-  info.bytes = static_cast<std::int64_t>(std::filesystem::file_size(path));
-  return info;
+  return guarded("inspect_checkpoint", [&] {
+    const SafetensorsFile file = read_safetensors(path);
+    CheckpointInfo info;
+    info.config = checked_config(path, file);
+    const Layout layout(info.config, Dtype::f32);
+    check_tensors(path, file, layout);
+    checked_initialized(path, file);
+    for (const ParameterInfo& tensor : layout.tensors) {
+      checked_values(path, file, tensor);
+      info.tensors.push_back({tensor.name, dtype_of(tensor), tensor.shape});
+    }
+    info.metadata = file.metadata;
+    info.parameters = layout.parameters;
+    info.bytes = static_cast<std::int64_t>(std::filesystem::file_size(path));
+    return info;
+  });
 }
 
 Model Model::load(const std::string& path, const Compute& compute) {
-  const SafetensorsFile file = read_safetensors(path);
-  auto impl = std::make_unique<Impl>(checked_config(path, file), compute);
-  check_tensors(path, file, impl->layout);
-  for (const ParameterInfo& tensor : impl->layout.tensors)
-    impl->write(tensor, checked_values(path, file, tensor));
-  impl->initialized = checked_initialized(path, file);
-  return Model(std::move(impl));
+  return guarded("Model::load", [&] {
+    const SafetensorsFile file = read_safetensors(path);
+    const ModelConfig config = checked_config(path, file);
+    // Before the model is made: its memory is then no more than a few times the file's.
+    check_tensors(path, file, Layout(config, Dtype::f32));
+    auto impl = std::make_unique<Impl>(config, compute);
+    for (const ParameterInfo& tensor : impl->layout.tensors)
+      impl->write(tensor, checked_values(path, file, tensor));
+    impl->initialized = checked_initialized(path, file);
+    return Model(std::move(impl));
+  });
 }
 
 CheckpointContents contents_of(const Model::Impl& model) {

@@ -29,6 +29,14 @@ Compute resolved(Compute compute) {
 
 }  // namespace
 
+void require_finite(const char* who, const char* what, const Tensor& x, std::int64_t row) {
+  require(static_cast<std::int64_t>(x.data.size()) == count_values(who, x.shape), who, ": ", what,
+          " must have as many values as the shape says; got ", x.data.size());
+  for (std::size_t i = 0; i < x.data.size(); ++i)
+    require(std::isfinite(x.data[i]), who, ": ", what, " must be finite; value ", i % row,
+            " of image ", i / row, " is ", x.data[i]);
+}
+
 Dtype network_type(const Compute& compute) {
   return compute.precision == Precision::bf16 ? Dtype::bf16 : Dtype::f32;
 }
@@ -105,8 +113,7 @@ Weights Model::Impl::weights() {
 }
 
 std::int64_t Model::Impl::batch_of(std::int64_t images, std::int64_t wanted) const {
-  // From some 16,384 rows on, the products gain nothing from a larger batch.
-  constexpr std::int64_t kRows = 16384;
+  constexpr std::int64_t kRows = 16384;  // of the products: 64 images of 32x32 pixels
   const std::int64_t pixels = std::int64_t{config.height} * config.width / 4;
   const std::int64_t fitting = std::max<std::int64_t>(1, kRows / pixels);
   return std::min(images, wanted > 0 ? wanted : fitting);
@@ -114,15 +121,16 @@ std::int64_t Model::Impl::batch_of(std::int64_t images, std::int64_t wanted) con
 
 const FlowBuffers& Model::Impl::room_for(std::int64_t images) {
   Arena size;
-  FlowBuffers wanted = flow.plan(size, images, false);
-  if (room_.bytes() < size.used()) {
-    room_ = {};
+  flow.plan(size, images, false);
+  const std::size_t values = images * config.dims();
+  if (room_.bytes() < size.used() || x_.bytes() < values * sizeof(float)) {
+    // What fails half-way leaves nothing: a smaller batch may still fit.
+    buffers_ = {}, room_ = {}, x_ = {}, latents_ = {}, labels_ = {};
+    DeviceBuffer x(backend(), values * sizeof(float), "images");
+    DeviceBuffer latents(backend(), values * sizeof(float), "latents");
+    DeviceBuffer labels(backend(), images * sizeof(int), "labels");
     room_ = DeviceBuffer(backend(), size.used(), "activations");
-    const std::size_t bytes = images * config.dims() * sizeof(float);
-    x_ = {}, latents_ = {}, labels_ = {};
-    x_ = DeviceBuffer(backend(), bytes, "images");
-    latents_ = DeviceBuffer(backend(), bytes, "latents");
-    labels_ = DeviceBuffer(backend(), images * sizeof(int), "labels");
+    x_ = std::move(x), latents_ = std::move(latents), labels_ = std::move(labels);
   }
   Arena arena(room_.as<void>());
   return buffers_ = flow.plan(arena, images, false);
@@ -134,15 +142,11 @@ void Model::Impl::require_initialized(const char* who) const {
 }
 
 void Model::Impl::require_images(const char* who, const Tensor& x) const {
-  const bool fits = x.shape.size() == 4 && x.shape[0] >= 0 && x.shape[1] == config.height &&
+  const bool fits = x.shape.size() == 4 && x.shape[1] == config.height &&
                     x.shape[2] == config.width && x.shape[3] == config.channels;
   require(fits, who, ": x must be [N, ", config.height, ", ", config.width, ", ", config.channels,
           "]; got ", to_string(x.shape));
-  require(static_cast<std::int64_t>(x.data.size()) == x.shape[0] * config.dims(), who,
-          ": x must have as many values as its shape says; got ", x.data.size());
-  for (std::size_t i = 0; i < x.data.size(); ++i)
-    require(std::isfinite(x.data[i]), who, ": x must be finite; value ", i % config.dims(),
-            " of image ", i / config.dims(), " is ", x.data[i]);
+  require_finite(who, "x", x, config.dims());
 }
 
 void Model::Impl::require_labels(const char* who, const Labels& labels, std::int64_t images,

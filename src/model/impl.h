@@ -45,16 +45,14 @@ class Model::Impl {
   std::int64_t batch_of(std::int64_t images, std::int64_t wanted = 0) const;
   const FlowBuffers& room_for(std::int64_t images);
 
-  /// Makes the calling thread start as many threads as the device has, until it goes out of scope.
-  void use_threads() const { backend().set_threads(compute.device.threads()); }
-
   /// log p and, where `latents` is not null, eps, of images on the host.
   std::vector<double> run_forward(const char* who, const Tensor& x, const Labels& labels,
                                   Tensor* latents, const Progress& progress);
 
-  /// Fills x[first ...] from eps already in `latents_`.
-  void run_inverse(const char* who, std::int64_t first, std::int64_t count, const int* labels,
-                   Tensor& x);
+  /// Images of the latents that `fill(first, count)` puts into batch_eps, a batch at a time.
+  Tensor run_inverse(const char* who, std::int64_t images, std::int64_t batch, const Labels& labels,
+                     const std::function<void(std::int64_t, std::int64_t)>& fill,
+                     const Progress& progress);
 
   float* batch_x() const { return x_.as<float>(); }
   float* batch_eps() const { return latents_.as<float>(); }
@@ -76,7 +74,11 @@ class Model::Impl {
   bool prepared_ = false;
 };
 
-/// Random weights (spec: "Initialisation"), a function of the seed.
+/// Throws invalid_argument unless there are as many values as the shape says, all finite; `row` of
+/// them are an image.
+void require_finite(const char* who, const char* what, const Tensor& x, std::int64_t row);
+
+/// Random weights (docs/model.md, "A new model"), a function of the seed.
 void randomize(Model::Impl& model, std::uint64_t seed);
 
 /// Data-dependent initialisation from x [N, H, W, C].

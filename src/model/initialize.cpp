@@ -34,6 +34,7 @@ class Initializer {
       : model_(model), backend_(model.backend()), images_(images), chunk_(model.batch_of(images)) {}
 
   void run(const Tensor& x) {
+    model_.changed();  // first: what was folded from the old weights is not to be trusted again
     DeviceBuffer state(backend_, x.data.size() * sizeof(float), "images");
     state.upload(x.data.data(), state.bytes());
     for (int l = 0; l < model_.config.levels; ++l) {
@@ -48,7 +49,6 @@ class Initializer {
       state = std::move(next);
       for (int k = 0; k < model_.config.steps; ++k) run_step(l, k, grid, state.as<float>());
     }
-    model_.changed();
   }
 
  private:

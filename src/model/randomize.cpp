@@ -1,4 +1,4 @@
-// Random weights (spec: "Initialisation").
+// Random weights (docs/model.md, "A new model").
 
 #include <cmath>
 #include <numeric>

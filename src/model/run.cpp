@@ -5,6 +5,7 @@
 
 #include "src/check.h"
 #include "src/model/impl.h"
+#include "src/thread_scope.h"
 
 namespace rheo {
 namespace {
@@ -45,7 +46,7 @@ std::vector<double> Model::Impl::run_forward(const char* who, const Tensor& x, c
                                              Tensor* latents, const Progress& progress) {
   const std::int64_t images = x.shape[0], dims = config.dims(), batch = batch_of(images);
   std::vector<double> log_prob(images);
-  use_threads();
+  const ThreadScope threads(compute.device);
   for (std::int64_t first = 0; first < images; first += batch) {
     const std::int64_t count = std::min(batch, images - first);
     const FlowBuffers& b = room_for(count);
@@ -69,14 +70,27 @@ std::vector<double> Model::Impl::run_forward(const char* who, const Tensor& x, c
   return log_prob;
 }
 
-void Model::Impl::run_inverse(const char* who, std::int64_t first, std::int64_t count,
-                              const int* labels, Tensor& x) {
-  const FlowBuffers& b = buffers_;
+Tensor Model::Impl::run_inverse(const char* who, std::int64_t images, std::int64_t batch,
+                                const Labels& labels,
+                                const std::function<void(std::int64_t, std::int64_t)>& fill,
+                                const Progress& progress) {
   const std::int64_t dims = config.dims();
-  float* to = x.data.data() + first * dims;
-  flow.inverse(b, weights(), batch_eps(), labels, batch_x(), [](int, int) {});
-  x_.download(to, count * dims * sizeof(float));
-  if (first_bad(to, count * dims) >= 0) name_bad_layer(who, first, count, labels);
+  Tensor x{{images, config.height, config.width, config.channels},
+           std::vector<float>(images * dims)};
+  const ThreadScope threads(compute.device);
+  for (std::int64_t first = 0; first < images; first += batch) {
+    const std::int64_t count = std::min(batch, images - first);
+    const FlowBuffers& b = room_for(count);
+    fill(first, count);
+    if (!labels.empty()) labels_.upload(labels.data() + first, count * sizeof(int));
+    const int* rows = labels.empty() ? nullptr : batch_labels();
+    flow.inverse(b, weights(), batch_eps(), rows, batch_x(), [](int, int) {});
+    float* to = x.data.data() + first * dims;
+    x_.download(to, count * dims * sizeof(float));
+    if (first_bad(to, count * dims) >= 0) name_bad_layer(who, first, count, rows);
+    if (progress) progress(first + count, images);
+  }
+  return x;
 }
 
 void Model::Impl::name_bad_layer(const char* who, std::int64_t first, std::int64_t count,

@@ -9,6 +9,7 @@
 
 #include "rheo/trainer.h"
 #include "src/arena.h"
+#include "src/io/safetensors.h"
 #include "src/model/impl.h"
 #include "src/train/loader.h"
 
@@ -27,6 +28,10 @@ class Trainer::Impl {
   Impl(Model model, const Dataset& train, const TrainOptions& options);
 
   StepReport step();
+
+  /// Throws diverged once too many updates in a row were skipped.
+  void require_progress() const;
+
   Model& newest() { return model_; }
   Model& model();
   Model release();
@@ -36,8 +41,9 @@ class Trainer::Impl {
 
   void save(const std::string& folder);
 
-  /// Puts what `save` wrote in place of the fresh state. The metadata are checked already.
-  void restore(const std::string& path);
+  /// A trainer that goes on from what `save` wrote.
+  static std::unique_ptr<Impl> resumed(const std::string& folder, const Dataset& train,
+                                       const Compute& compute, bool allow_inexact);
 
  private:
   struct Named {
@@ -45,9 +51,11 @@ class Trainer::Impl {
     DeviceBuffer* buffer;
   };
   std::vector<Named> state();
+  void restore(const SafetensorsFile& file, const std::string& path);
 
   double learning_rate(std::int64_t images) const;
   void initialize();
+  StepReport make_step();
   void run_batch(const Batch& batch, std::int64_t index);
   void update(double learning_rate);
   StepReport report(double learning_rate);
@@ -65,6 +73,7 @@ class Trainer::Impl {
   DeviceBuffer gradient_, dfolded_, dpacked_, first_, second_, average_;
   DeviceBuffer room_, pixels_, x_, samples_, labels_, dlog_prob_, log_prob_, control_, norm_;
   FlowBuffers buffers_{};
+  std::vector<double> losses_;  // log_prob_ on the host
   std::unique_ptr<Loader> loader_;
 };
 

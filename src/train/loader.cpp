@@ -63,10 +63,19 @@ Batch make_batch(const Dataset& data, const TrainOptions& options, std::int64_t 
 
 Loader::Loader(const Dataset& data, const TrainOptions& options, std::int64_t position)
     : data_(data), options_(options), position_(position), slots_(options.loader_threads + 2) {
-  for (int t = 0; t < options.loader_threads; ++t) threads_.emplace_back([this] { work(); });
+  try {
+    for (int t = 0; t < options.loader_threads; ++t) threads_.emplace_back([this] { work(); });
+  } catch (...) {
+    stop();  // those that did start wait for it, and are joined when this is left
+    throw;
+  }
 }
 
 Loader::~Loader() {
+  stop();
+}
+
+void Loader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

@@ -40,6 +40,7 @@ class Loader {
     std::int64_t made = -1;  // index of the batch in it
   };
   void work();
+  void stop();
 
   const Dataset& data_;
   const TrainOptions options_;

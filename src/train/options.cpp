@@ -6,6 +6,7 @@
 #include "rheo/trainer.h"
 #include "src/check.h"
 #include "src/io/json.h"
+#include "src/io/shown.h"
 
 namespace rheo {
 
@@ -44,7 +45,7 @@ void require_between(const char* what, double value, double least, double below)
 }
 
 [[noreturn]] void refuse(const char* key, const char* rule, const nlohmann::json& value) {
-  fail(Errc::bad_file, kWho, ": ", key, " must be ", rule, "; got ", value.dump());
+  fail(Errc::bad_file, kWho, ": ", key, " must be ", rule, "; got ", shown(value.dump()));
 }
 
 void read(const char* key, const nlohmann::json& json, bool& value) {
@@ -91,7 +92,7 @@ void TrainOptions::validate() const {
   require_between("learning_rate", learning_rate, 0, 1e6);
   require_between("beta1", beta1, 0, 1);
   require_between("beta2", beta2, 0, 1);
-  require(epsilon > 0 && std::isfinite(epsilon), kWho, ": epsilon must be positive; got ", epsilon);
+  require_between("epsilon", epsilon, 1e-30, 1e6);  // float32 must hold it
   require_range("warmup_images", warmup_images, 0, kMost);
   require_between("clip_norm", clip_norm, 0, 1e30);
   require_between("average", average, 0, 1);
@@ -116,7 +117,8 @@ TrainOptions TrainOptions::from_json(const std::string& text) {
     read(key, json[key], value);
     json.erase(key);
   });
-  if (!json.empty()) fail(Errc::bad_file, kWho, ": unknown key \"", json.begin().key(), "\"");
+  if (!json.empty())
+    fail(Errc::bad_file, kWho, ": unknown key \"", shown(json.begin().key()), "\"");
   try {
     options.validate();
   } catch (const Error& e) {

@@ -5,6 +5,7 @@
 #include "rheo/version.h"
 #include "src/check.h"
 #include "src/io/safetensors.h"
+#include "src/io/shown.h"
 #include "src/model/checkpoint.h"
 #include "src/train/impl.h"
 
@@ -18,13 +19,17 @@ std::string word_of(Precision precision) {
   return precision == Precision::bf16 ? "bf16" : "f32";
 }
 
+std::string word_of(Memory memory) {
+  return memory == Memory::state ? "state" : memory == Memory::invert ? "invert" : "full";
+}
+
 /// What decides the bits of a run besides its options.
 std::map<std::string, std::string> circumstances(const Compute& compute) {
   return {{"device", compute.device.name()},
           {"threads", std::to_string(compute.device.threads())},
           {"instruction_set", compute.device.instruction_set()},
           {"precision", word_of(compute.precision)},
-          {"memory", "full"}};
+          {"memory", word_of(compute.memory)}};
 }
 
 const std::string& text(const SafetensorsFile& file, const std::string& path,
@@ -38,16 +43,25 @@ std::int64_t number(const SafetensorsFile& file, const std::string& path, const 
   const std::string& digits = text(file, path, key);
   const bool fits = !digits.empty() && digits.size() <= 18 &&
                     digits.find_first_not_of("0123456789") == std::string::npos;
-  require_file(fits, path, ": metadata ", key, " must be a whole number; got ", digits);
+  require_file(fits, path, ": metadata ", key, " must be a whole number; got ", shown(digits));
   return std::stoll(digits);
 }
 
 void check_format(const SafetensorsFile& file, const std::string& path) {
   const std::string& format = text(file, path, "format");
-  require_file(format == "rheo-state", path, ": metadata format must be rheo-state; got ", format);
+  require_file(format == "rheo-state", path, ": metadata format must be rheo-state; got ",
+               shown(format));
   const std::string& version = text(file, path, "version");
-  require_file(version == "1", path, ": version must be 1; got ", version,
+  require_file(version == "1", path, ": version must be 1; got ", shown(version),
                "; a newer rheo may read it");
+}
+
+TrainOptions options_of(const SafetensorsFile& file, const std::string& path) {
+  try {
+    return TrainOptions::from_json(text(file, path, "train"));
+  } catch (const Error& e) {
+    fail(Errc::bad_file, path, ": ", e.what());
+  }
 }
 
 void check_circumstances(const SafetensorsFile& file, const std::string& path,
@@ -98,8 +112,7 @@ void Trainer::Impl::save(const std::string& folder) {
   write_safetensors(folder + kStateFile, metadata(), tensors);
 }
 
-void Trainer::Impl::restore(const std::string& path) {
-  const SafetensorsFile file = read_safetensors(path);
+void Trainer::Impl::restore(const SafetensorsFile& file, const std::string& path) {
   const std::int64_t size = net().layout.parameters;
   const auto put = [&](const char* name, float* to) {
     const SafetensorsEntry* entry = file.find(name);
@@ -116,8 +129,9 @@ void Trainer::Impl::restore(const std::string& path) {
          number(file, path, "skipped_in_row"), number(file, path, "images")};
 }
 
-Trainer Trainer::resume(const std::string& folder, const Dataset& train, const Compute& compute,
-                        bool allow_inexact) {
+std::unique_ptr<Trainer::Impl> Trainer::Impl::resumed(const std::string& folder,
+                                                      const Dataset& train, const Compute& compute,
+                                                      bool allow_inexact) {
   const std::string path = folder + kStateFile;
   const SafetensorsFile file = read_safetensors(path);
   check_format(file, path);
@@ -125,17 +139,20 @@ Trainer Trainer::resume(const std::string& folder, const Dataset& train, const C
   if (wanted.precision == Precision::automatic)
     wanted.precision = text(file, path, "precision") == "bf16" ? Precision::bf16 : Precision::f32;
   Model model = Model::load(folder + kModelFile, wanted);
-  const std::string& config = text(file, path, "config");
-  require_file(ModelConfig::from_json(config) == model.config(), path,
+  require_file(text(file, path, "config") == model.config().to_json(), path,
                ": its config is not that of the model beside it");
-  const std::string data = train.fingerprint();
-  require_file(text(file, path, "data") == data, path, ": the run's data were ",
-               text(file, path, "data"), "; these are ", data);
   if (!allow_inexact) check_circumstances(file, path, model.compute());
-  const TrainOptions options = TrainOptions::from_json(text(file, path, "train"));
-  auto impl = std::make_unique<Impl>(std::move(model), train, options);
-  impl->restore(path);
-  return Trainer(std::move(impl));
+  auto impl = std::make_unique<Impl>(std::move(model), train, options_of(file, path));
+  require_file(text(file, path, "data") == impl->fingerprint_, path, ": the run's data were ",
+               shown(text(file, path, "data")), "; these are ", impl->fingerprint_);
+  impl->restore(file, path);
+  return impl;
+}
+
+Trainer Trainer::resume(const std::string& folder, const Dataset& train, const Compute& compute,
+                        bool allow_inexact) {
+  return guarded("Trainer::resume",
+                 [&] { return Trainer(Impl::resumed(folder, train, compute, allow_inexact)); });
 }
 
 }  // namespace rheo

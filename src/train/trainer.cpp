@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "src/check.h"
+#include "src/thread_scope.h"
 #include "src/train/impl.h"
 
 namespace rheo {
@@ -68,6 +69,7 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
   samples_ = DeviceBuffer(backend, batch * sizeof(std::int64_t), "images");
   labels_ = DeviceBuffer(backend, batch * sizeof(int), "labels");
   log_prob_ = DeviceBuffer(backend, images * sizeof(double), "losses");
+  losses_.resize(images);
   const std::vector<float> weight(batch, -1.f / static_cast<float>(images));
   dlog_prob_ = DeviceBuffer(backend, batch * sizeof(float), "losses");
   dlog_prob_.upload(weight.data(), batch * sizeof(float));
@@ -159,17 +161,16 @@ void Trainer::Impl::update(double learning_rate) {
 StepReport Trainer::Impl::report(double learning_rate) {
   AdamControl control{};
   control_.download(&control, sizeof control);
-  std::vector<double> log_prob(std::size_t(options_.batch) * options_.accumulate);
-  log_prob_.download(log_prob.data(), log_prob.size() * sizeof(double));
+  log_prob_.download(losses_.data(), losses_.size() * sizeof(double));
   double sum = 0;
-  for (double value : log_prob) sum += value;
+  for (double value : losses_) sum += value;
   const ModelConfig& c = net().config;
   at_.updates = control.updates;
   at_.skipped_in_row = control.skip ? at_.skipped_in_row + 1 : 0;
   ++at_.steps;
   return {
       .step = at_.steps,
-      .bits_per_dim = bits_per_dim(sum / static_cast<double>(log_prob.size()), c.dims(), c.n_bits),
+      .bits_per_dim = bits_per_dim(sum / static_cast<double>(losses_.size()), c.dims(), c.n_bits),
       .gradient_norm = control.norm,
       .learning_rate = learning_rate,
       .skipped = control.skip != 0,
@@ -178,7 +179,19 @@ StepReport Trainer::Impl::report(double learning_rate) {
 }
 
 StepReport Trainer::Impl::step() {
-  net().use_threads();
+  const ThreadScope threads(net().compute.device);
+  const RunPosition before = at_;
+  try {
+    return make_step();
+  } catch (...) {
+    // As if it had not begun: batches that were handed out are made again.
+    at_ = before;
+    loader_.reset();
+    throw;
+  }
+}
+
+StepReport Trainer::Impl::make_step() {
   if (!net().initialized) initialize();
   if (!loader_) loader_ = std::make_unique<Loader>(data_, options_, at_.images);
   const Layout& layout = net().layout;
@@ -193,22 +206,17 @@ StepReport Trainer::Impl::step() {
   }
   const double rate = learning_rate(at_.images);
   update(rate);
-  const StepReport done = report(rate);
-  if (at_.skipped_in_row >= kMostSkipped)
-    fail(Errc::diverged, "Trainer: ", kMostSkipped,
-         " updates in a row had a loss or gradient that is "
-         "not finite, the last at step ",
-         done.step, "; use a lower learning rate, a longer warm-up or scale = bounded");
-  return done;
+  return report(rate);
 }
 
 Model& Trainer::Impl::model() {
   if (options_.average == 0 || at_.updates == 0) return model_;
   if (!averaged_) {
-    averaged_.emplace(net().config, 0, net().compute);
+    Model fresh(net().config, 0, net().compute);
     for (const ParameterInfo& tensor : net().layout.tensors)
       if (tensor.kind != ParameterInfo::Kind::trainable)
-        averaged_->impl().write(tensor, net().read(tensor));
+        fresh.impl().write(tensor, net().read(tensor));
+    averaged_ = std::move(fresh);
   }
   if (averaged_is_stale_) {
     Model::Impl& to = averaged_->impl();
@@ -226,34 +234,56 @@ Model Trainer::Impl::release() {
   return std::move(kept);
 }
 
-Trainer::Trainer(Model model, const Dataset& train, const TrainOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(model), train, options)) {}
+void Trainer::Impl::require_progress() const {
+  if (at_.skipped_in_row < kMostSkipped) return;
+  fail(Errc::diverged, "Trainer: ", kMostSkipped,
+       " updates in a row had a loss or gradient that is not finite, the last at step ", at_.steps,
+       "; use a lower learning rate, a longer warm-up or scale = bounded");
+}
+
+Trainer::Trainer(Model model, const Dataset& train, const TrainOptions& options) {
+  guarded("Trainer", [&] { impl_ = std::make_unique<Impl>(std::move(model), train, options); });
+}
 
 Trainer::Trainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
+Trainer::Impl& Trainer::impl(const char* who) const {
+  require(impl_ != nullptr, who, ": the trainer is empty: it was moved from or released");
+  return *impl_;
+}
+
 StepReport Trainer::step() {
-  return impl_->step();
+  Impl& impl = this->impl("Trainer::step");
+  const StepReport report = guarded("Trainer::step", [&] { return impl.step(); });
+  impl.require_progress();
+  return report;
 }
+
 Model& Trainer::model() {
-  return impl_->model();
-}
-const TrainOptions& Trainer::options() const {
-  return impl_->options();
-}
-std::int64_t Trainer::steps_done() const {
-  return impl_->steps_done();
-}
-void Trainer::save(const std::string& folder) {
-  impl_->save(folder);
+  Impl& impl = this->impl("Trainer::model");
+  return guarded("Trainer::model", [&]() -> Model& { return impl.model(); });
 }
 
 Model Trainer::release() {
-  Model model = impl_->release();
+  Impl& impl = this->impl("Trainer::release");
+  Model model = guarded("Trainer::release", [&] { return impl.release(); });
   impl_.reset();
   return model;
+}
+
+void Trainer::save(const std::string& folder) {
+  Impl& impl = this->impl("Trainer::save");
+  guarded("Trainer::save", [&] { impl.save(folder); });
+}
+
+const TrainOptions& Trainer::options() const {
+  return impl("Trainer::options").options();
+}
+std::int64_t Trainer::steps_done() const {
+  return impl("Trainer::steps_done").steps_done();
 }
 
 }  // namespace rheo

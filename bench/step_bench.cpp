@@ -1,0 +1,101 @@
+#include "kernels/step.h"
+
+#include "bench/support.h"
+
+namespace rheo::bench {
+namespace {
+
+constexpr int kTaps = 9;
+
+Columns columns_of(Memory& memory, const Level& level, Dtype type) {
+  const int half = level.channels / 2, stride = columns_stride(kTaps, half, false);
+  return {memory.values(type, level.pixels() * stride), type, kTaps, half, stride, false};
+}
+
+StepArgs arguments(Memory& memory, const Level& level, Dtype type) {
+  const int tiles = tiles_of(level.grid()), n = level.channels;
+  return {.grid = level.grid(),
+          .channels = n,
+          .from = memory.floats(level.values()),
+          .to = memory.floats(level.values()),
+          .taps = {memory.floats(level.values() * kTaps), kTaps, memory.floats(n), nullptr},
+          .kind = CouplingKind::sigmoid2,
+          .log_det = {memory.floats(Level::kCount * tiles), tiles},
+          .raw = nullptr,
+          .coupled = nullptr,
+          .mix = memory.floats(std::int64_t{n} * n),
+          .bias = memory.floats(n),
+          .columns = columns_of(memory, level, type)};
+}
+
+/// As training runs it: with all that backward needs.
+void forward(benchmark::State& state, const Backend& backend, const Level& level, Dtype type) {
+  Memory memory(backend);
+  StepArgs args = arguments(memory, level, type);
+  args.raw = memory.floats(level.values() / 2);
+  args.coupled = memory.floats(level.values());
+  // From and taps in; to, coupled, raw and columns out.
+  measure_bytes(state, backend,
+                level.values() * (4 + 4 * kTaps + 4 + 4 + 2) +
+                    level.pixels() * args.columns.stride * size_of(type),
+                [&] { backend.step_forward(args, nullptr); });
+}
+
+void inverse(benchmark::State& state, const Backend& backend, const Level& level, Dtype type) {
+  Memory memory(backend);
+  const StepArgs args = arguments(memory, level, type);
+  measure_bytes(
+      state, backend,
+      level.values() * (4 + 4 * kTaps + 4) + level.pixels() * args.columns.stride * size_of(type),
+      [&] { backend.step_inverse(args, nullptr); });
+}
+
+void backward(benchmark::State& state, const Backend& backend, const Level& level, Dtype type) {
+  Memory memory(backend);
+  const int n = level.channels;
+  const StepBackwardArgs args = {
+      .grid = level.grid(),
+      .channels = n,
+      .dy = memory.floats(level.values()),
+      .dcolumns = columns_of(memory, level, Dtype::f32),
+      .mix = memory.floats(std::int64_t{n} * n),
+      .bias = memory.floats(n),
+      .coupled = memory.floats(level.values()),
+      .dmix = memory.floats(std::int64_t{n} * n),
+      .dsum = memory.floats(n),
+      .taps = kTaps,
+      .kind = CouplingKind::sigmoid2,
+      .raw = memory.floats(level.values() / 2),
+      .dlog_det = memory.floats(Level::kCount),
+      .dtaps = memory.values(type, level.values() * kTaps),
+      .dtaps_type = type,
+      .dtap_bias = memory.floats(n),
+      .dtap_edge = nullptr,
+      .dx = memory.floats(level.values()),
+      .workspace = memory.floats(step_backward_workspace(level.grid(), n, kTaps))};
+  // dy, coupled, raw and column gradients in; dx and tap gradients out.
+  measure_bytes(state, backend,
+                level.values() * (4 + 4 + 2 + 4 + kTaps * size_of(type)) +
+                    level.pixels() * args.dcolumns.stride * 4,
+                [&] { backend.step_backward(args, nullptr); });
+}
+
+constexpr struct {
+  const char* op;
+  void (*row)(benchmark::State&, const Backend&, const Level&, Dtype);
+} kRows[] = {{"step_forward", forward}, {"step_inverse", inverse}, {"step_backward", backward}};
+
+const bool registered = [] {
+  for (const Level& level : kLevels)
+    for (Dtype type : {Dtype::f32, Dtype::bf16}) {
+      const std::string shape = level.name() + (type == Dtype::f32 ? "/f32" : "/bf16");
+      for (const auto& [op, row] : kRows)
+        add(op, shape, [=, row = row](auto& state, const Backend& backend) {
+          row(state, backend, level, type);
+        });
+    }
+  return true;
+}();
+
+}  // namespace
+}  // namespace rheo::bench

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/weights.h"
+
+namespace rheo::test {
+
+/// Mixes and products one behind another, with gaps that nothing may be written to.
+struct Folds {
+  std::vector<MixFold> mixes;
+  std::vector<ProductFold> products;
+  std::int64_t parameters = 1, signs = 0, permutations = 0;
+  std::int64_t folded = 1, packed = 0, dpacked = 1;  // packed in bytes
+
+  void add_mix(int channels, std::int64_t pixels);
+  void add_product(ProductLayout layout, int out, int taps, int in, bool edge, float gain,
+                   Dtype type);
+};
+
+/// Each layout with and without edge, with the taps of a model and one more; half of type `other`.
+Folds all_folds(int channels, Dtype type, Dtype other);
+
+}  // namespace rheo::test
