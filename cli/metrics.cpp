@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <fstream>
+#include <optional>
 
 #include "cli/failure.h"
 
@@ -12,16 +13,46 @@ namespace rheo::cli {
 
 namespace {
 
-void note(const nlohmann::json& line, Metrics::Past& past) {
-  past.time = line.value("time", past.time);
-  if (line.value("split", "") != "test") return;
-  const std::int64_t step = line.value("step", std::int64_t{-1});
-  if (line.value("final", false)) {
-    past.finished = step;
-  } else if (line["bits_per_dim"].is_number() &&
-             (!past.best || line["bits_per_dim"].get<double>() < *past.best)) {
-    past.best = line["bits_per_dim"].get<double>();
-    past.best_step = step;
+/// What counts here of a line.
+struct Line {
+  std::int64_t step = 0;
+  double time = 0;
+  bool test = false;
+  bool last = false;
+  std::optional<double> bits_per_dim;  // a NaN was written as null
+};
+
+/// Null where there is none.
+const nlohmann::json& field(const nlohmann::json& line, const char* key) {
+  static const nlohmann::json null;
+  const auto found = line.find(key);
+  return found == line.end() ? null : *found;
+}
+
+/// Empty for what no run can have written, such as a torn line.
+std::optional<Line> parsed(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return {};
+  const auto &step = field(json, "step"), &time = field(json, "time"),
+             &split = field(json, "split"), &bits = field(json, "bits_per_dim"),
+             &last = field(json, "final");
+  const bool ours = step.is_number_integer() && step >= 0 && time.is_number() &&
+                    split.is_string() && (bits.is_number() || bits.is_null()) &&
+                    (last.is_boolean() || last.is_null());
+  if (!ours) return {};
+  Line line{step.get<std::int64_t>(), time.get<double>(), split == "test", last == true, {}};
+  if (bits.is_number()) line.bits_per_dim = bits.get<double>();
+  return line;
+}
+
+void note(const Line& line, Metrics::Past& past) {
+  past.time = line.time;
+  if (!line.test) return;
+  if (line.last) {
+    past.finished = line.step;
+  } else if (line.bits_per_dim && (!past.best || *line.bits_per_dim < *past.best)) {
+    past.best = line.bits_per_dim;
+    past.best_step = line.step;
   }
 }
 
@@ -41,9 +72,9 @@ Metrics::Past Metrics::cut_after(std::int64_t step) {
   std::ifstream lines(path_, std::ios::binary);
   off_t kept = 0;
   for (std::string text; std::getline(lines, text) && !lines.eof();) {
-    const auto line = nlohmann::json::parse(text, nullptr, false);
-    if (!line.is_object() || line.value("step", step + 1) > step) break;
-    note(line, past);
+    const std::optional<Line> line = parsed(text);
+    if (!line || line->step > step) break;
+    note(*line, past);
     kept += static_cast<off_t>(text.size()) + 1;
   }
   if (ftruncate(file_, kept) != 0) fail_errno(path_, "truncate");

@@ -23,7 +23,8 @@ class Metrics {
     std::int64_t finished = -1;  ///< Step of the last closing test.
   };
 
-  /// Cuts off what came after `step`, and a torn line, so that a resumed run has each step once.
+  /// Cuts off what came after `step`, and all from a torn or foreign line on, so that a resumed run
+  /// has each step once.
   Past cut_after(std::int64_t step);
 
   void append(const nlohmann::ordered_json& line);

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 
 #include "cli/failure.h"
@@ -43,6 +45,16 @@ void sync(const std::string& path) {
 
 void rename_over(const std::string& from, const std::string& to) {
   if (rename(from.c_str(), to.c_str()) != 0) fail_errno(to, "rename to this");
+}
+
+/// A folder that is not empty cannot be renamed over: the two change places, so that whatever links
+/// to the name find a whole one at any time.
+void put_folder(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) == 0) return;
+  const bool taken = errno == ENOTEMPTY || errno == EEXIST;
+  if (!taken || renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0)
+    fail_errno(to, "rename to this");
+  fs::remove_all(from);
 }
 
 void write_text(const std::string& path, const std::string& text) {
@@ -98,8 +110,7 @@ void RunDirectory::remove_leftovers() const {
   for (const std::string& folder : {path_, path_ + "/samples", path_ + "/checkpoints"})
     for (const auto& entry : fs::directory_iterator(folder)) {
       const std::string name = entry.path().filename().string();
-      if (name.starts_with(".tmp-") || name.find(".tmp-") != std::string::npos)
-        fs::remove_all(entry.path());
+      if (name.find(".tmp-") != std::string::npos) fs::remove_all(entry.path());
     }
 }
 
@@ -147,8 +158,7 @@ void RunDirectory::save(Trainer& trainer) const {
     fs::remove_all(temporary, ignored);
     throw;
   }
-  fs::remove_all(checkpoint(step));
-  rename_over(temporary, checkpoint(step));
+  put_folder(temporary, checkpoint(step));
   sync(folder);
   link("last", step);
 }

@@ -15,6 +15,8 @@ namespace {
 
 /// Of a JSON file, in bytes.
 constexpr std::uintmax_t kLimit = 1 << 20;
+/// Of its nesting: copying and printing a tree recurse.
+constexpr int kDepth = 32;
 
 using Kind = Setting::Kind;
 
@@ -97,10 +99,12 @@ std::string plain(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-/// nlohmann keeps the last of two equal keys without a word.
-Json parse_once(const std::string& path, const std::string& text) {
+/// nlohmann keeps the last of two equal keys without a word, and nests as deep as memory lasts.
+Json parse_strictly(const std::string& path, const std::string& text) {
   std::vector<std::set<std::string>> keys;
-  const auto refuse_twice = [&](int, Json::parse_event_t event, Json& parsed) {
+  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > kDepth)
+      fail(Errc::bad_file, "{}: JSON must be nested at most {} deep", path, kDepth);
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
@@ -108,7 +112,7 @@ Json parse_once(const std::string& path, const std::string& text) {
     return true;
   };
   try {
-    return Json::parse(text, refuse_twice);
+    return Json::parse(text, check);
   } catch (const Json::parse_error& error) {
     fail(Errc::bad_file, "{}: must be JSON; it is broken at byte {} of {}", path, error.byte,
          text.size());
@@ -138,7 +142,7 @@ Json overridden(const std::string& who, Json base, const Json& changes) {
   for (const auto& [key, value] : changes.items()) {
     if (!base.contains(key)) fail(Errc::bad_file, "{}: unknown key \"{}\"", who, key);
     if (value.is_structured() || value.is_null())
-      fail(Errc::bad_file, "{}: {} must be one value; got {}", who, key, value.dump());
+      fail(Errc::bad_file, "{}: {} must be one value; got {}", who, key, value.type_name());
     base[key] = value;
   }
   return base;
@@ -154,7 +158,7 @@ Json read_json(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file) fail(Errc::bad_file, "{}: cannot be read", path);
-  Json parsed = parse_once(path, text);
+  Json parsed = parse_strictly(path, text);
   if (!parsed.is_object())
     fail(Errc::bad_file, "{}: must hold an object; got {}", path, parsed.type_name());
   return parsed;

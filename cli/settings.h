@@ -32,7 +32,7 @@ void add_settings(CLI::App& app, const char* group, std::span<const Setting> set
 /// object in place of a value; `who` begins the message.
 Json overridden(const std::string& who, Json base, const Json& changes);
 
-/// A JSON object from a file of at most 1 MiB; a key twice is an error.
+/// A JSON object from a file of at most 1 MiB, nested at most 32 deep; a key twice is an error.
 Json read_json(const std::string& path);
 
 struct Sections {

@@ -176,7 +176,7 @@ void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   progress_.note(fmt::format("model  {} levels of {} steps, hidden width {}: {} parameters",
                              c.levels, c.steps, c.hidden, trainer.model().parameter_count()));
   line = fmt::format("plan   {} updates of {} images", routine_.updates,
-                     options.batch * options.accumulate);
+                     std::int64_t{options.batch} * options.accumulate);
   if (routine_.minutes > 0) line += fmt::format(" or {:g} minutes", routine_.minutes);
   if (trainer.steps_done()) line += fmt::format(", going on after {}", trainer.steps_done());
   progress_.note(line + ", into " + run_path_);

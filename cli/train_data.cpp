@@ -46,8 +46,9 @@ void check_classes(const std::string& path, const ModelConfig& config, const Dat
 
 OpenedData open_train_data(const TrainData& flags, ProgressLine& progress) {
   const Progress reading = stoppable(progress.count("reading"));
-  OpenedData opened{open_data(flags.data, reading), {}};
+  OpenedData opened{open_data(flags.data, reading), {}, 0};
   const Dataset& all = opened.train;
+  opened.classes = all.classes();
   if (!flags.test.empty()) opened.test = open_test(flags, all, reading);
   if (flags.held_out == 0) return opened;
   if (flags.held_out >= all.size())
@@ -70,9 +71,9 @@ ModelConfig model_for(const TrainData& flags, const OpenedData& data, Json model
            fixed[key].dump(), value);
     model[key] = value;
   }
-  if (conditional && data.train.classes() == 0)
+  if (conditional && data.classes == 0)
     fail(Errc::invalid_argument, "{}: has no classes, and --conditional needs them", path);
-  if (conditional && !fixed.contains("classes")) model["classes"] = data.train.classes();
+  if (conditional && !fixed.contains("classes")) model["classes"] = data.classes;
   check_levels(path, model, data.train);
   const ModelConfig config = ModelConfig::from_json(model.dump());
   config.validate();

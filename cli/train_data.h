@@ -21,6 +21,7 @@ struct TrainData {
 struct OpenedData {
   Dataset train;
   std::optional<Dataset> test;
+  int classes;  ///< Of DATA before some were held out, which may be all of the last class.
 
   const Dataset* tested_on() const { return test ? &*test : nullptr; }
 };

@@ -71,11 +71,11 @@ RHEO_HD AdamFactors adam_factors(const AdamArgs& a) {
           .follow = static_cast<float>(1 - decay)};
 }
 
-template <AdamKind kind>
+template <AdamKind kKind>
 RHEO_HD void adam_update(const AdamFactors& f, float g, float& w, float& m, float& v) {
   g *= f.clip;
   m = f.b1 * m + f.c1 * g;
-  if constexpr (kind == AdamKind::adam) {
+  if constexpr (kKind == AdamKind::adam) {
     v = f.b2 * v + f.c2 * g * g;
     w -= f.rate * m / (std::sqrt(v * f.debias) + f.epsilon);
   } else {

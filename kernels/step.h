@@ -70,7 +70,7 @@ struct StepBackwardArgs {
 /// of additions is too.
 constexpr int step_backward_parts(const Grid& grid) {
   const std::int64_t tiles = grid.count * tiles_of(grid);
-  return static_cast<int>(tiles < 64 ? tiles : 64);
+  return static_cast<int>(tiles < 256 ? tiles : 256);
 }
 
 /// Floats of one part: G, sum dy, bias and edge.
@@ -110,10 +110,10 @@ RHEO_HD CouplingScale bounded_scale(float raw) {
   return {std::exp(log), log, kFourOverPi / (1.f + raw * raw)};
 }
 
-template <CouplingKind kind>
+template <CouplingKind kKind>
 RHEO_HD CouplingScale coupling_scale(float raw) {
-  if constexpr (kind == CouplingKind::sigmoid2) return sigmoid2_scale(raw);
-  if constexpr (kind == CouplingKind::bounded) return bounded_scale(raw);
+  if constexpr (kKind == CouplingKind::sigmoid2) return sigmoid2_scale(raw);
+  if constexpr (kKind == CouplingKind::bounded) return bounded_scale(raw);
   return {1.f, 0.f, 0.f};
 }
 

@@ -13,7 +13,7 @@ const char* version() {
 }
 
 Device Device::cpu(int threads) {
-  require(threads >= 0 && threads <= 1024, "Device::cpu: threads must be 0..1024; got ", threads);
+  require(threads >= 0 && threads <= 256, "Device::cpu: threads must be 0..256; got ", threads);
   // The processors that this process may use, whatever the calling thread was set to before.
   return {cpu_backend(), threads > 0 ? threads : omp_get_num_procs()};
 }

@@ -59,7 +59,7 @@ TEST(ApiTest, DevicesAreFoundByName) {
   EXPECT_EQ(Device::from_name("auto").name(), "cpu");
   EXPECT_EQ(error_of([] { Device::from_name("gpu"); }),
             "Device: must be auto, cpu, cuda or cuda:N; got gpu");
-  EXPECT_EQ(error_of([] { Device::cpu(-1); }), "Device::cpu: threads must be 0..1024; got -1");
+  EXPECT_EQ(error_of([] { Device::cpu(-1); }), "Device::cpu: threads must be 0..256; got -1");
 }
 
 TEST(ApiTest, CentredNoiseGivesEveryPixelBack) {

@@ -68,6 +68,13 @@ class CheckLengths(unittest.TestCase):
         self.passes("src/a.cpp", "const char* a = R\"(f() {\n" + "}\n" * 90 + ")\";\nchar q = '{';\n")
         self.passes("src/a.h", "struct A {\n" + "  int a = 1;\n" * 90 + "};\n")
 
+    def test_a_macro_without_a_semicolon_is_no_part_of_what_follows(self):
+        macro = "TABLE_OF(Colour, {{Colour::red, \"red\"},\n" + "    {Colour::red, \"red\"},\n" * 30 + "})\n"
+        self.passes("src/a.cpp", macro + macro + "namespace {\n" + "int a;\n" * 90 + "}\n")
+        self.passes("src/a.cpp", macro + macro + "void f() {\n" + body(38) + "}\n")
+        self.finds("src/a.cpp", macro + "void f() {\n" + body(39) + "}\n",
+                   "src/a.cpp:33: a function of 41 lines; the limit is 40")
+
     def test_a_reason_lifts_the_limits_and_an_empty_one_does_not(self):
         long = "void f() {\n" + body(80) + "}\n"
         self.passes("src/a.cpp", "// lengths: one table of error texts\n" + long)

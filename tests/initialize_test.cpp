@@ -70,7 +70,8 @@ void expect_normalized(const std::vector<State>& sums, Model& model, const std::
     const Moments m = moments(sums, static_cast<int>(c));
     const double scale = std::exp(log_scale[c]);
     EXPECT_NEAR((m.mean + bias[c]) * scale, 0, 1e-4) << layer << " " << c;
-    // The spec's own 1e-6 beside the deviation, of which these have some 1e-2 at least.
+    // The 1e-6 that docs/model.md puts beside the deviation, of which these have some 1e-2 at
+    // least.
     EXPECT_NEAR(m.deviation * scale, 1, 2e-4) << layer << " " << c;
   }
 }

@@ -13,7 +13,7 @@ std::size_t at(std::int64_t n, int i, int j, int c, int height, int width, int s
   return static_cast<std::size_t>(((n * height + i) * width + j) * stride + c);
 }
 
-/// f(offset in large, offset in small), by the formula of the specification.
+/// f(offset in large, offset in small), by the formula of docs/model.md.
 template <class F>
 void for_each_pair(const Grid& g, int channels, int stride, const F& f) {
   for (std::int64_t n = 0; n < g.count; ++n)

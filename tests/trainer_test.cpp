@@ -64,6 +64,24 @@ TEST(TrainerTest, LearnsWithEveryOptimizer) {
   }
 }
 
+TEST(TrainerTest, LearnsAndResumesWithBf16Networks) {
+  if (!cpu_backend().has_bf16()) GTEST_SKIP() << "this processor has no AVX512_BF16";
+  const Dataset data = discs(256);
+  TrainOptions o = options(150);
+  o.learning_rate = 5e-3;
+  const Compute bf16{.precision = Precision::bf16};
+  Trainer trainer(Model(kConfig, 0, bf16), data, o);
+  const double first = trainer.step().bits_per_dim;
+  for (int i = 1; i < 149; ++i) trainer.step();
+  const Folder folder;
+  trainer.save(folder.path);
+  Trainer resumed = Trainer::resume(folder.path, data);
+  EXPECT_EQ(resumed.model().compute().precision, Precision::bf16);
+  const double last = trainer.step().bits_per_dim;
+  EXPECT_EQ(resumed.step().bits_per_dim, last);
+  EXPECT_LT(last, first - 1);
+}
+
 TEST(TrainerTest, AResumedRunRepeatsTheUnbrokenOneBitForBit) {
   const Dataset data = discs(100, 3);  // so that epochs end in the middle of batches
   ModelConfig config = kConfig;

@@ -49,7 +49,7 @@ void add_outputs(Arena& arena, const Folds& f, void* packed, WeightsArgs& a) {
   a.log_det = arena.out<double>(a.mix_count);
 }
 
-/// M = Perm L U diag(exp(log_scale)), as the specification has it.
+/// M = Perm L U diag(exp(log_scale)), as docs/model.md has it.
 Values mix_of(const Prepared& made, const Values& parameters, const MixFold& m) {
   const int n = m.channels;
   Values perm(n * n, 0.0), lower = perm, upper = perm, scale = perm;

@@ -13,7 +13,7 @@ struct Backend;
 class RHEO_API Device {
  public:
   /// The CPU with `threads` threads; 0: as many as the process may use.
-  /// @throws Error invalid_argument for a negative or absurd (> 1024) number.
+  /// @throws Error invalid_argument for a negative number or one over 256.
   static Device cpu(int threads = 0);
 
   /// "cpu", "cuda", "cuda:1" or "auto" (CUDA where it works, else the CPU).

@@ -33,13 +33,13 @@ bool finite(double x) {
   return x - x == 0;
 }
 
-template <AdamKind kind>
+template <AdamKind kKind>
 void update(const AdamArgs& a) {
   const math::AdamFactors f = math::adam_factors(a);
   parallel_for(kAdamParts, [&](std::int64_t i) {
     const Part part = part_of(a.size, i);
     for (std::int64_t k = part.first; k < part.last; ++k)
-      math::adam_update<kind>(f, a.gradient[k], a.parameters[k], a.first[k], a.second[k]);
+      math::adam_update<kKind>(f, a.gradient[k], a.parameters[k], a.first[k], a.second[k]);
     if (a.average)
       for (std::int64_t k = part.first; k < part.last; ++k)
         a.average[k] += f.follow * (a.parameters[k] - a.average[k]);

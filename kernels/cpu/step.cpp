@@ -45,10 +45,10 @@ void gather_outputs(const StepArgs& a, const Tile& tile, int out, float* net) {
 }
 
 /// One long loop over the tile's moved values; `log` only when forward.
-template <CouplingKind kind, bool kForward>
+template <CouplingKind kKind, bool kForward>
 void move(const TileValues& v, int count) {
   for (int i = 0; i < count; ++i) {
-    const math::CouplingScale s = math::coupling_scale<kind>(v.raw[i]);
+    const math::CouplingScale s = math::coupling_scale<kKind>(v.raw[i]);
     v.moved[i] = kForward ? math::coupling_forward(v.moved[i], v.shift[i], s.value)
                           : math::coupling_inverse(v.moved[i], v.shift[i], s.value);
     if (kForward) v.log[i] = s.log;

@@ -71,11 +71,11 @@ void mix_backward(const StepBackwardArgs& a, const Tile& tile, const PartSums& s
 }
 
 /// One long loop: `dy` becomes dL/dx of the moved half, draw and dshift what goes to the network.
-template <CouplingKind kind>
+template <CouplingKind kKind>
 void move_backward(int count, const float* raw, const float* y, float dlog_det, float* dy,
                    float* draw) {
   for (int i = 0; i < count; ++i) {
-    const math::CouplingScale s = math::coupling_scale<kind>(raw[i]);
+    const math::CouplingScale s = math::coupling_scale<kKind>(raw[i]);
     draw[i] = math::coupling_draw(y[i], dy[i], dlog_det, s.slope);
     dy[i] *= s.value;
   }

@@ -57,37 +57,43 @@ Dataset::Dataset(Pixels images, Labels labels)
 
 Dataset::Dataset(Pixels images, Labels labels, std::vector<std::string> class_names)
     : images_(std::move(images)), labels_(std::move(labels)), class_names_(std::move(class_names)) {
-  require_images(images_);
-  classes_ = std::max(classes_of(labels_, size()), static_cast<int>(class_names_.size()));
+  guarded("Dataset", [&] {
+    require_images(images_);
+    classes_ = std::max(classes_of(labels_, size()), static_cast<int>(class_names_.size()));
+  });
 }
 
 Dataset Dataset::slice(std::int64_t first, std::int64_t count) const {
   require(first >= 0 && count >= 1 && first <= size() - count, "Dataset::slice: must lie within ",
           size(), " images; got ", count, " from ", first);
-  const std::int64_t dims = images_.shape[1] * images_.shape[2] * images_.shape[3];
-  const auto pixels = images_.data.begin() + first * dims;
-  Pixels images{images_.shape, {pixels, pixels + count * dims}};
-  images.shape[0] = count;
-  Labels labels;
-  if (!labels_.empty()) labels.assign(labels_.begin() + first, labels_.begin() + first + count);
-  Dataset part(std::move(images), std::move(labels), class_names_);
-  part.classes_ = classes_;
-  return part;
+  return guarded("Dataset::slice", [&] {
+    const std::int64_t dims = images_.shape[1] * images_.shape[2] * images_.shape[3];
+    const auto pixels = images_.data.begin() + first * dims;
+    Pixels images{images_.shape, {pixels, pixels + count * dims}};
+    images.shape[0] = count;
+    Labels labels;
+    if (!labels_.empty()) labels.assign(labels_.begin() + first, labels_.begin() + first + count);
+    Dataset part(std::move(images), std::move(labels), class_names_);
+    part.classes_ = classes_;
+    return part;
+  });
 }
 
 std::string Dataset::fingerprint() const {
-  Hash hash;
-  for (const std::int64_t dim : images_.shape) hash.add(static_cast<std::uint64_t>(dim));
-  for (const std::uint8_t pixel : images_.data) hash.add(pixel);
-  for (const int label : labels_) hash.add(static_cast<std::uint64_t>(label));
-  std::string text;
-  for (const std::int64_t dim : images_.shape) {
-    if (!text.empty()) text += 'x';
-    text += std::to_string(dim);
-  }
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.value()));
-  return text + "-" + digits;
+  return guarded("Dataset::fingerprint", [&] {
+    Hash hash;
+    for (const std::int64_t dim : images_.shape) hash.add(static_cast<std::uint64_t>(dim));
+    for (const std::uint8_t pixel : images_.data) hash.add(pixel);
+    for (const int label : labels_) hash.add(static_cast<std::uint64_t>(label));
+    std::string text;
+    for (const std::int64_t dim : images_.shape) {
+      if (!text.empty()) text += 'x';
+      text += std::to_string(dim);
+    }
+    char digits[17];
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.value()));
+    return text + "-" + digits;
+  });
 }
 
 }  // namespace rheo

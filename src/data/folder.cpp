@@ -13,6 +13,7 @@
 #include "rheo/image.h"
 #include "src/check.h"
 #include "src/data/fit.h"
+#include "src/io/shown.h"
 
 namespace rheo {
 namespace {
@@ -92,12 +93,12 @@ void label_by_folder(const Listing& listing, const std::string& folder, LoadedIm
   const std::vector<std::string>& names = listing.folders;
   for (const std::string& name : names) {
     require_file(used.contains(name), folder, ": each sub-folder is a class and must hold an ",
-                 "image; got none in ", name);
+                 "image; got none in ", shown(name));
   }
   for (const std::string& path : listing.images) {
     const std::string top = top_folder(path);
     require_file(!top.empty(), folder, ": images must lie all in sub-folders, their classes, or ",
-                 "none of them; got ", path, " beside sub-folders");
+                 "none of them; got ", shown(path), " beside sub-folders");
     const auto found = std::lower_bound(names.begin(), names.end(), top);
     loaded.labels.push_back(static_cast<int>(found - names.begin()));
   }

@@ -1,5 +1,4 @@
 #include <filesystem>
-#include <new>
 #include <system_error>
 #include <utility>
 
@@ -47,13 +46,14 @@ void replace_labels(LoadedImages& loaded, const std::string& path, const std::st
 }  // namespace
 
 Dataset Dataset::open(const std::string& path, const DatasetOptions& options,
-                      const Progress& progress) try {
-  require_options(options);
-  LoadedImages loaded = load(path, options, progress);
-  if (!options.labels.empty()) replace_labels(loaded, options.labels, path);
-  return Dataset(std::move(loaded.images), std::move(loaded.labels), std::move(loaded.class_names));
-} catch (const std::bad_alloc&) {
-  fail(Errc::out_of_memory, path, ": no memory for its images");
+                      const Progress& progress) {
+  return guarded(path.c_str(), [&] {
+    require_options(options);
+    LoadedImages loaded = load(path, options, progress);
+    if (!options.labels.empty()) replace_labels(loaded, options.labels, path);
+    return Dataset(std::move(loaded.images), std::move(loaded.labels),
+                   std::move(loaded.class_names));
+  });
 }
 
 }  // namespace rheo

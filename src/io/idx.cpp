@@ -78,7 +78,7 @@ Shape read_shape(IdxBytes& bytes) {
 /// Grows with what really comes, so that a header alone takes no memory.
 std::vector<std::uint8_t> read_data(IdxBytes& bytes, std::uint64_t count) {
   std::vector<std::uint8_t> data, piece(std::min(count, kPiece) + 1);
-  data.reserve(count);
+  data.reserve(std::min(count, kPiece));
   while (data.size() < count) {
     const std::size_t wanted = std::min<std::uint64_t>(count - data.size(), kPiece);
     const std::size_t got = bytes.read(piece.data(), wanted);

@@ -29,9 +29,7 @@ void require_images(const char* who, const Pixels& images) {
           to_string(shape), "; got ", images.data.size(), " bytes");
 }
 
-}  // namespace
-
-Pixels image_grid(const Pixels& images, int columns) {
+Pixels sheet_of(const Pixels& images, int columns) {
   require_images("image_grid", images);
   require(columns >= 1, "image_grid: columns must be at least 1; got ", columns);
   const std::int64_t count = images.shape[0], height = images.shape[1], width = images.shape[2],
@@ -51,7 +49,7 @@ Pixels image_grid(const Pixels& images, int columns) {
   return sheet;
 }
 
-Pixels read_image(const std::string& path) {
+Pixels decoded(const std::string& path) {
   const std::vector<std::uint8_t> file = read_file(path);
   if (starts_with(file, {0x89, 'P', 'N', 'G'})) return decode_png(file, path);
   if (starts_with(file, {0xff, 0xd8, 0xff})) return decode_jpeg(file, path);
@@ -59,7 +57,7 @@ Pixels read_image(const std::string& path) {
        file.empty() ? "it is empty" : "it begins as neither");
 }
 
-void write_png(const std::string& path, const Pixels& image) {
+void write_encoded(const std::string& path, const Pixels& image) {
   require_images("write_png", image);
   require(image.shape[0] == 1 && image.shape[3] <= 4,
           "write_png: image must be [1, H, W, C], C = 1 to 4; got ", to_string(image.shape));
@@ -67,6 +65,20 @@ void write_png(const std::string& path, const Pixels& image) {
           "write_png: sides must be at most ", kLongestPngSide, "; got ", to_string(image.shape));
   const std::vector<std::uint8_t> file = encode_png(image);
   write_file(path, file.data(), file.size());
+}
+
+}  // namespace
+
+Pixels image_grid(const Pixels& images, int columns) {
+  return guarded("image_grid", [&] { return sheet_of(images, columns); });
+}
+
+Pixels read_image(const std::string& path) {
+  return guarded(path.c_str(), [&] { return decoded(path); });
+}
+
+void write_png(const std::string& path, const Pixels& image) {
+  guarded("write_png", [&] { write_encoded(path, image); });
 }
 
 }  // namespace rheo

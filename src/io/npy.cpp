@@ -84,9 +84,7 @@ Labels labels_from(const Array<T>& array, const std::string& path) {
   }
 }
 
-}  // namespace
-
-NpyArray read_npy(const std::string& path) {
+NpyArray read_any(const std::string& path) {
   const InputFile file(path);
   const NpyHeader header = read_npy_header(file);
   switch (header.kind) {
@@ -116,12 +114,21 @@ NpyArray read_npy(const std::string& path) {
   fail(Errc::bad_file, path, ": its type is not one that can be read");
 }
 
+}  // namespace
+
+NpyArray read_npy(const std::string& path) {
+  return guarded(path.c_str(), [&] { return read_any(path); });
+}
+
 void write_npy(const std::string& path, const NpyArray& array) {
-  std::visit([&](const auto& typed) { write_array(path, typed); }, array);
+  guarded("write_npy",
+          [&] { std::visit([&](const auto& typed) { write_array(path, typed); }, array); });
 }
 
 Labels read_labels(const std::string& path) {
-  return std::visit([&](const auto& array) { return labels_from(array, path); }, read_npy(path));
+  return guarded(path.c_str(), [&] {
+    return std::visit([&](const auto& array) { return labels_from(array, path); }, read_any(path));
+  });
 }
 
 }  // namespace rheo

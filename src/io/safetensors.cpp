@@ -160,11 +160,12 @@ std::string header_of(const std::map<std::string, std::string>& metadata,
   for (const auto& tensor : tensors) {
     const auto bytes = byte_count(tensor.shape, dtype_size(tensor.dtype));
     require(dtype_size(tensor.dtype) > 0 && bytes && tensor.shape.size() <= kHighestRank,
-            "write_safetensors: \"", tensor.name,
-            "\" must have a type and shape of the format; got ", tensor.dtype, " ",
+            "write_safetensors: \"", shown(tensor.name),
+            "\" must have a type and shape of the format; got ", shown(tensor.dtype), " ",
             to_string(tensor.shape));
     require(names.insert(tensor.name).second,
-            "write_safetensors: names must be unique and not empty; got \"", tensor.name, "\"");
+            "write_safetensors: names must be unique and not empty; got \"", shown(tensor.name),
+            "\"");
     header[tensor.name] = {
         {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {at, at + *bytes}}};
     sizes.push_back(*bytes);
@@ -180,9 +181,8 @@ std::string header_of(const std::map<std::string, std::string>& metadata,
 }  // namespace
 
 const SafetensorsEntry* SafetensorsFile::find(const std::string& name) const {
-  const auto found = std::find_if(entries.begin(), entries.end(),
-                                  [&](const auto& entry) { return entry.name == name; });
-  return found == entries.end() ? nullptr : &*found;
+  const auto found = index.find(name);
+  return found == index.end() ? nullptr : &entries[found->second];
 }
 
 SafetensorsFile read_safetensors(const std::string& path) {
@@ -202,6 +202,7 @@ SafetensorsFile read_safetensors(const std::string& path) {
   });
   const std::uint64_t data_bytes = file.size() - kLengthBytes - header.size();
   require_cover(result.entries, data_bytes, path);
+  for (std::size_t i = 0; i < result.entries.size(); ++i) result.index[result.entries[i].name] = i;
   result.data = file.read_rest(kLengthBytes + header.size());
   return result;
 }

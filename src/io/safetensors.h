@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "rheo/tensor.h"
@@ -22,8 +23,9 @@ struct SafetensorsEntry {
 /// A safetensors file, checked: see docs of the format at huggingface/safetensors.
 struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
-  std::vector<SafetensorsEntry> entries;  // in order of `begin`
-  std::vector<std::uint8_t> data;         // what follows the header; 8-aligned allocation
+  std::vector<SafetensorsEntry> entries;               // in order of `begin`
+  std::unordered_map<std::string, std::size_t> index;  // of entries, by name
+  std::vector<std::uint8_t> data;  // what follows the header; 8-aligned allocation
 
   /// Null where there is none of this name.
   const SafetensorsEntry* find(const std::string& name) const;

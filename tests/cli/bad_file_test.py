@@ -195,9 +195,11 @@ class BadFileTest(ProgramTest):
                             ('{"model": {"hiden": 8}}', ["hiden"]), ('{"train": 3}', ["train"]),
                             ('{"train": {"batch": 4, "batch": 8}}', ["batch", "twice"]),
                             ('{"train": {"batch": "many"}}', ["batch"]),
-                            ('{"train": {"batch": {"a": 1}}}', ["batch"]),
+                            ('{"train": {"batch": {"a": 1}}}', ["batch", "object"]),
+                            ('{"run": ' + "[" * 200000 + "]" * 200000 + "}", ["32 deep"]),
+                            ('{"run":' * 100000 + "1" + "}" * 100000, ["32 deep"]),
                             ('{"model": {"height": 16}}', ["height", "16", "8"])]:
-            with self.subTest(text):
+            with self.subTest(text[:80]):
                 path = self.write("c.json", text.encode())
                 self.refused(3, ["train", "colour.npy", "--run", "refused", "--config", path,
                                  *TINY_MODEL[:2]], words)

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import time
 
+import numpy as np
+
 import program
 from program import CLASSES, IMAGES, QUICK, TINY_MODEL, ProgramTest, environment
 
@@ -86,6 +88,14 @@ class RunDirectoryTest(RunTest):
 
     def test_folders_are_classes(self):
         self.train(*TINY_MODEL, *QUICK, "--updates", 2, "--conditional", data=["classes"])
+        config = json.loads((self.run_folder / "config.json").read_text())
+        self.assertEqual(config["model"]["classes"], CLASSES)
+
+    def test_a_class_that_is_held_out_counts(self):
+        labels = np.arange(IMAGES) % 2
+        labels[0] = CLASSES - 1
+        np.save(program.FOLDER / "rare_labels.npy", labels)
+        self.begin("--updates", 2, "--labels", "rare_labels.npy", "--conditional", "--held-out", 1)
         config = json.loads((self.run_folder / "config.json").read_text())
         self.assertEqual(config["model"]["classes"], CLASSES)
 
@@ -174,6 +184,27 @@ class ResumeTest(RunTest):
             metrics.write('{"step": 4, "time": 1, "split": "train", "bits_per_dim": 1}\n{"step": 5')
         self.train("--resume", "--updates", 6, data=())
         self.assertEqual([line["step"] for line in self.metrics()], list(range(1, 7)))
+
+    def test_a_foreign_line_ends_the_metrics_as_a_torn_one_does(self):
+        self.begin("--updates", 2, "--held-out", 8, "--validate-every", 1)
+        whole = (self.run_folder / "metrics.jsonl").read_bytes()
+        test = {"step": 1, "time": 1, "split": "test", "bits_per_dim": 1}
+        foreign = [{**test, "split": 3}, {**test, "time": "1"}, {**test, "final": "yes"},
+                   {**test, "bits_per_dim": []}, {"step": 1}, {**test, "step": "1"},
+                   {**test, "step": 2**64 - 1}]
+        for line in [*map(json.dumps, foreign), "[" * 100000, "7"]:
+            with self.subTest(line[:80]):
+                (self.run_folder / "metrics.jsonl").write_bytes(line.encode() + b"\n" + whole)
+                self.train("--resume", data=())
+                self.assertEqual([line["step"] for line in self.metrics(split="test")], [2, 2])
+
+    def test_a_test_without_a_result_is_passed_over(self):
+        self.begin("--updates", 2, "--held-out", 8, "--validate-every", 1)
+        test = b'{"step": 1, "time": 1, "split": "test"}\n'
+        whole = (self.run_folder / "metrics.jsonl").read_bytes()
+        (self.run_folder / "metrics.jsonl").write_bytes(test + whole)
+        self.train("--resume", data=())
+        self.assertEqual((self.run_folder / "metrics.jsonl").read_bytes(), test + whole)
 
     def test_a_damaged_checkpoint_is_named(self):
         self.begin("--updates", 3)

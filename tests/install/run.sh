@@ -56,12 +56,12 @@ by_pkg_config() {
 
 # Of the dynamic symbols that librheo.so defines: rheo's, their type information, nothing else.
 exported_symbols() {
-  local foreign
-  foreign=$(nm -D --defined-only -C "$lib/librheo.so" | cut -d' ' -f3- |
-    grep -Ev '^((typeinfo|typeinfo name|vtable) for )?rheo::' || true)
+  local exports foreign
+  exports=$(nm -D --defined-only -C "$lib/librheo.so" | cut -d' ' -f3-) ||
+    fail "nm cannot read librheo.so"
+  foreign=$(grep -Ev '^((typeinfo|typeinfo name|vtable) for )?rheo::' <<<"$exports" || true)
   [[ -z $foreign ]] || fail "librheo.so exports what is not rheo's: $foreign"
-  nm -D --defined-only -C "$lib/librheo.so" | grep -q ' rheo::version()' ||
-    fail "librheo.so does not export rheo::version()"
+  grep -q '^rheo::version()' <<<"$exports" || fail "librheo.so does not export rheo::version()"
 }
 
 # Of the dynamic symbols that librheo.so itself imports; what other libraries do is not seen here.
@@ -69,9 +69,11 @@ exported_symbols() {
 imported_symbols() {
   local forbidden='_?exit|_Exit|quick_exit|abort|__assert_fail|v?printf|__v?printf_chk|puts|putchar'
   forbidden+='|perror|stdout|stderr|std::(cout|cerr|clog|wcout|wcerr)'
-  local found
-  found=$(nm -D --undefined-only -C "$lib/librheo.so" | sed 's/^ *[UwV] //; s/@.*//' |
-    grep -Ex "$forbidden" || true)
+  local imports found
+  imports=$(nm -D --undefined-only -C "$lib/librheo.so" | sed 's/^ *[UwV] //; s/@.*//') ||
+    fail "nm cannot read librheo.so"
+  grep -qx __cxa_throw <<<"$imports" || fail "librheo.so must import __cxa_throw; nm shows it not"
+  found=$(grep -Ex "$forbidden" <<<"$imports" || true)
   [[ -z $found ]] || fail "librheo.so may end the process or print; it imports: $found"
 }
 
