@@ -1,4 +1,8 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 
 #include "cli/commands.h"
@@ -74,11 +78,23 @@ int finish(int code) {
   return code;
 }
 
+/// Starts the program again with threads that sleep while they wait for one another, unless its
+/// user has chosen. The OpenMP runtime reads this before main begins, and by default spins: beside
+/// one other busy process on two cores that made training several times slower (docs/results.md).
+void wait_asleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  std::error_code none;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", none);
+  if (none || setenv("OMP_WAIT_POLICY", "passive", 1) != 0) return;
+  execv(self.c_str(), argv);  // returns only where it failed: then they spin
+}
+
 }  // namespace
 
 }  // namespace rheo::cli
 
 int main(int argc, char** argv) {
+  rheo::cli::wait_asleep(argv);
   rheo::cli::guard_standard_descriptors();
   rheo::cli::ignore_write_signals();
   return rheo::cli::finish(rheo::cli::run(argc, argv));
