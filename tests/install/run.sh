@@ -9,6 +9,9 @@ source=$(realpath "$(dirname "${BASH_SOURCE[0]}")/consumer")
 mkdir -p "$2" && scratch=$(realpath "$2")
 first=$scratch/installed-here moved=$scratch/then-moved-here
 
+# By the same tool as the build: the other need not be there.
+generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$build/CMakeCache.txt")
+
 fail() { echo "install: $*" >&2; exit 1; }
 # Nothing of the caller's environment helps: no library path, no CUDA on PATH.
 clean() { env -i PATH=/usr/bin:/bin HOME="$scratch" "$@"; }
@@ -31,7 +34,7 @@ expect_version() {
 }
 
 configure_consumer() {
-  clean cmake -S "$source" -B "$scratch/consumer" -DCMAKE_CXX_COMPILER="$cxx" \
+  clean cmake -G "$generator" -S "$source" -B "$scratch/consumer" -DCMAKE_CXX_COMPILER="$cxx" \
     -DCMAKE_CXX_FLAGS="$flags" -DCMAKE_PREFIX_PATH="$moved" -DRHEO_WANTED_VERSION="$1"
 }
 
