@@ -125,7 +125,7 @@ PriorArgs Flow::top_of(const FlowBuffers& b, const Weights& w, const int* labels
           .log_prob = partials_of(b, l, config_.steps)};
 }
 
-PriorArgs Flow::split_of(const FlowBuffers& b, const Weights&, int l, float* eps) const {
+PriorArgs Flow::split_of(const FlowBuffers& b, int l, float* eps) const {
   const int channels = layout_.levels[l].channels, half = channels / 2;
   return {.grid = b.levels[l].grid,
           .channels = half,
@@ -204,7 +204,7 @@ void Flow::forward_level(const FlowBuffers& b, const Weights& w, int l, float* e
   }
   if (!level.has_split) return;
   split_parameters(b, w, l);
-  backend_.prior_log_prob(split_of(b, w, l, eps), nullptr);
+  backend_.prior_log_prob(split_of(b, l, eps), nullptr);
 }
 
 void Flow::forward(const FlowBuffers& b, const Weights& w, const float* x, const int* labels,
@@ -241,7 +241,7 @@ void Flow::inverse_start(const FlowBuffers& b, const Weights& w, const float* ep
     columns.columns = level.split_columns;
     backend_.step_inverse(columns, nullptr);
     split_parameters(b, w, l);
-    backend_.prior_sample(split_of(b, w, l, latents), nullptr);
+    backend_.prior_sample(split_of(b, l, latents), nullptr);
   } else {
     backend_.prior_sample(top_of(b, w, labels, latents), nullptr);
   }

@@ -89,6 +89,9 @@ class Flow {
   /// The network's hidden activations and taps of step `s` from its columns.
   void network(const FlowBuffers& b, const Weights& w, int level, int step) const;
 
+  /// What `network` left, with the folded bias and edge of the step.
+  Taps taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const;
+
   CouplingKind kind() const;
   int outputs(int channels) const { return coupling_outputs(kind(), channels); }
   int step_index(int level, int step) const { return level * config_.steps + step; }
@@ -98,9 +101,8 @@ class Flow {
   FlowBuffers::Step plan_step(Arena& arena, const LevelLayout& level, const Grid& grid,
                               bool keep) const;
   FlowBuffers::Level plan_level(Arena& arena, int level, FlowBuffers& b) const;
-  Taps taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const;
   PriorArgs top_of(const FlowBuffers& b, const Weights& w, const int* labels, float* eps) const;
-  PriorArgs split_of(const FlowBuffers& b, const Weights& w, int level, float* eps) const;
+  PriorArgs split_of(const FlowBuffers& b, int level, float* eps) const;
   void split_parameters(const FlowBuffers& b, const Weights& w, int level) const;
   Partials partials_of(const FlowBuffers& b, int level, int step) const;
   void forward_level(const FlowBuffers& b, const Weights& w, int level, float* eps) const;

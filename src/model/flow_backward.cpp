@@ -24,7 +24,7 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
   const ProductFold& split = layout_.split(l);
   const int half = layout_.levels[l].channels / 2;
   const std::int64_t rows = level.grid.pixels();
-  backend_.prior_backward({.forward = split_of(b, w, l, nullptr),
+  backend_.prior_backward({.forward = split_of(b, l, nullptr),
                            .dlog_prob = dlog_prob,
                            .dz = level.dstate + half,
                            .dmean = level.dsplit,

@@ -120,12 +120,10 @@ class Initializer {
   }
 
   void couple(const FlowBuffers& b, const Weights& w, int l, int k, float* state) {
-    const ProductFold& conv3 = model_.layout.conv(model_.flow.step_index(l, k), 2);
     StepArgs step{};
     step.grid = b.levels[l].grid, step.channels = model_.layout.levels[l].channels;
     step.from = step.to = state;
-    step.taps = {b.taps, 9, w.folded + conv3.folded_bias,
-                 conv3.edge < 0 ? nullptr : w.folded + conv3.folded_edge};
+    step.taps = model_.flow.taps_of(b, w, l, k);
     step.kind = model_.flow.kind();
     step.log_det = b.partials;
     backend_.step_forward(step, nullptr);
