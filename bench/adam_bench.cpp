@@ -42,9 +42,9 @@ void update(benchmark::State& state, const Backend& backend, AdamKind kind) {
 
 const bool registered = [] {
   const std::string size = "size:" + std::to_string(kSize);
-  add("adam_norm", size, norm);
+  add(On::all, "adam_norm", size, norm);
   for (AdamKind kind : {AdamKind::adam, AdamKind::adamax})
-    add("adam_update", size + (kind == AdamKind::adam ? "/adam" : "/adamax"),
+    add(On::all, "adam_update", size + (kind == AdamKind::adam ? "/adam" : "/adamax"),
         [=](auto& state, const Backend& backend) { update(state, backend, kind); });
   return true;
 }();

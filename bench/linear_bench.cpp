@@ -19,6 +19,12 @@ struct Shape {
   }
 };
 
+/// Of random bits; null where the backend knows none.
+void* mask_of(Memory& memory, const Backend& backend, std::int64_t rows, int columns) {
+  if (!backend.relu_masks) return nullptr;
+  return memory.values(Dtype::f32, relu_mask_bytes(rows, columns) / size_of(Dtype::f32));
+}
+
 void forward(benchmark::State& state, const Backend& backend, const Shape& s) {
   Memory memory(backend);
   const LinearArgs args = {.rows = s.rows,
@@ -27,10 +33,11 @@ void forward(benchmark::State& state, const Backend& backend, const Shape& s) {
                            .type = s.type,
                            .x = memory.values(s.type, s.rows * s.in),
                            .weight = memory.values(s.type, std::int64_t{s.in} * s.out),
-                           .bias = memory.floats(s.out),
+                           .bias = memory.values(s.type, s.out),
                            .relu = true,
                            .y_type = s.type,
-                           .y = memory.values(s.type, s.rows * s.out)};
+                           .y = memory.values(s.type, s.rows * s.out),
+                           .mask = mask_of(memory, backend, s.rows, s.out)};
   measure_flops(state, backend, s.type, s.flops(), [&] { backend.linear_forward(args, nullptr); });
 }
 
@@ -43,6 +50,7 @@ void backward_data(benchmark::State& state, const Backend& backend, const Shape&
                                        .dy = memory.values(s.type, s.rows * s.out),
                                        .weight = memory.values(s.type, std::int64_t{s.in} * s.out),
                                        .x = memory.values(s.type, s.rows * s.in),
+                                       .mask = mask_of(memory, backend, s.rows, s.in),
                                        .dx_type = s.type,
                                        .dx = memory.values(s.type, s.rows * s.in)};
   measure_flops(state, backend, s.type, s.flops(),
@@ -70,9 +78,9 @@ constexpr struct {
              {"linear_backward_data", backward_data},
              {"linear_backward_weights", backward_weights}};
 
-void add_shape(const Shape& shape) {
+void add_shape(On on, const Shape& shape) {
   for (const auto& [op, row] : kRows)
-    add_widest(op, shape.name(), [=, row = row](auto& state, const Backend& backend) {
+    add(on, op, shape.name(), [=, row = row](auto& state, const Backend& backend) {
       if (shape.type == Dtype::bf16 && !backend.has_bf16())
         return state.SkipWithError("no bf16 on this machine");
       row(state, backend, shape);
@@ -83,10 +91,11 @@ const bool registered = [] {
   for (const Level& level : kLevels)
     for (int hidden : kHidden)
       for (Dtype type : {Dtype::f32, Dtype::bf16}) {
+        const On on = level.on() == On::gpu ? On::gpu : On::widest;
         const int columns = columns_stride(9, level.channels / 2, false);
-        add_shape({"conv1", level.pixels(), columns, hidden, type});
-        add_shape({"conv2", level.pixels(), hidden, hidden, type});
-        add_shape({"conv3", level.pixels(), hidden, 9 * level.channels, type});
+        add_shape(on, {"conv1", level.pixels(), columns, hidden, type});
+        add_shape(on, {"conv2", level.pixels(), hidden, hidden, type});
+        add_shape(on, {"conv3", level.pixels(), hidden, 9 * level.channels, type});
       }
   return true;
 }();

@@ -22,7 +22,7 @@ void moments(benchmark::State& state, const Backend& backend, const Level& level
 const bool registered = [] {
   for (const Level& level : kLevels)
     for (int hidden : kHidden)
-      add("moments_of_channels",
+      add(level.on(), "moments_of_channels",
           "rows:" + std::to_string(level.pixels()) + "/C:" + std::to_string(hidden),
           [=](auto& state, const Backend& backend) { moments(state, backend, level, hidden); });
   return true;

@@ -36,8 +36,8 @@ void quantize(benchmark::State& state, const Backend& backend) {
                 [&] { backend.pixels_quantize(args, nullptr); });
 }
 
-const bool registered =
-    add("pixels_dequantize", kShape, dequantize) && add("pixels_quantize", kShape, quantize);
+const bool registered = add(On::all, "pixels_dequantize", kShape, dequantize) &&
+                        add(On::all, "pixels_quantize", kShape, quantize);
 
 }  // namespace
 }  // namespace rheo::bench

@@ -21,14 +21,14 @@ PriorArgs arguments(Memory& memory, const Level& level) {
           .bounded = false,
           .eps = memory.floats(level.values() / 2),
           .eps_stride = level.grid().image_pixels() * half,
-          .log_prob = {memory.floats(Level::kCount * tiles), tiles}};
+          .log_prob = {memory.floats(level.count * tiles), tiles}};
 }
 
 void noise(benchmark::State& state, const Backend& backend, const Level& level) {
   Memory memory(backend);
   const NoiseArgs args = {.eps = memory.floats(level.values() / 2),
-                          .count = Level::kCount,
-                          .dims = level.values() / 2 / Level::kCount,
+                          .count = level.count,
+                          .dims = level.values() / 2 / level.count,
                           .first = 0,
                           .seed = 1,
                           .temperature = 0.7f};
@@ -53,7 +53,7 @@ void backward(benchmark::State& state, const Backend& backend, const Level& leve
   const PriorArgs forward = arguments(memory, level);
   float* rows = memory.floats(level.values());
   const PriorBackwardArgs args = {.forward = forward,
-                                  .dlog_prob = memory.floats(Level::kCount),
+                                  .dlog_prob = memory.floats(level.count),
                                   .dz = memory.floats(level.values()),
                                   .dmean = rows,
                                   .dlog_sd = rows + level.channels / 2};
@@ -72,7 +72,7 @@ constexpr struct {
 const bool registered = [] {
   for (const Level& level : kLevels)
     for (const auto& [op, row] : kRows)
-      add(op, level.name(),
+      add(level.on(), op, level.name(),
           [=, row = row](auto& state, const Backend& backend) { row(state, backend, level); });
   return true;
 }();

@@ -23,7 +23,7 @@ void squeeze(benchmark::State& state, const Backend& backend, const Level& level
 const bool registered = [] {
   for (const Level& level : kLevels)
     for (bool forward : {true, false})
-      add(forward ? "squeeze_forward" : "squeeze_inverse", level.name(),
+      add(level.on(), forward ? "squeeze_forward" : "squeeze_inverse", level.name(),
           [=](auto& state, const Backend& backend) { squeeze(state, backend, level, forward); });
   return true;
 }();

@@ -20,7 +20,7 @@ StepArgs arguments(Memory& memory, const Level& level, Dtype type) {
           .to = memory.floats(level.values()),
           .taps = {memory.floats(level.values() * kTaps), kTaps, memory.floats(n), nullptr},
           .kind = CouplingKind::sigmoid2,
-          .log_det = {memory.floats(Level::kCount * tiles), tiles},
+          .log_det = {memory.floats(level.count * tiles), tiles},
           .raw = nullptr,
           .coupled = nullptr,
           .mix = memory.floats(std::int64_t{n} * n),
@@ -66,7 +66,7 @@ void backward(benchmark::State& state, const Backend& backend, const Level& leve
       .taps = kTaps,
       .kind = CouplingKind::sigmoid2,
       .raw = memory.floats(level.values() / 2),
-      .dlog_det = memory.floats(Level::kCount),
+      .dlog_det = memory.floats(level.count),
       .dtaps = memory.values(type, level.values() * kTaps),
       .dtaps_type = type,
       .dtap_bias = memory.floats(n),
@@ -90,7 +90,7 @@ const bool registered = [] {
     for (Dtype type : {Dtype::f32, Dtype::bf16}) {
       const std::string shape = level.name() + (type == Dtype::f32 ? "/f32" : "/bf16");
       for (const auto& [op, row] : kRows)
-        add(op, shape, [=, row = row](auto& state, const Backend& backend) {
+        add(level.on(), op, shape, [=, row = row](auto& state, const Backend& backend) {
           row(state, backend, level, type);
         });
     }

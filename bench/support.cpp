@@ -7,20 +7,43 @@
 #include <random>
 
 #include "kernels/cpu/backend.h"
+#include "rheo/error.h"
+#include "src/cuda_backend.h"
 
 namespace rheo::bench {
 namespace {
 
-double seconds_of(const std::function<void()>& f) {
+/// The GPU's, where there is one.
+const Backend* gpu() {
+  static const Backend* const found = []() -> const Backend* {
+    try {
+      const Backend& backend = cuda_backend();
+      backend.use(0);
+      return &backend;
+    } catch (const Error&) {
+      return nullptr;  // rows of a machine without one
+    }
+  }();
+  return found;
+}
+
+bool on_gpu(const Backend& backend) {
+  return &backend == gpu();
+}
+
+/// Seconds of one f, which queues work.
+double seconds_of(const Backend& backend, const std::function<void()>& f) {
+  const int calls = on_gpu(backend) ? 20 : 1;
   const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (int i = 0; i < calls; ++i) f();
+  backend.synchronize(nullptr);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
 }
 
 /// The best of some runs, the first of which warms up.
-double best_seconds(const std::function<void()>& f) {
-  double best = seconds_of(f);
-  for (int i = 0; i < 20; ++i) best = std::min(best, seconds_of(f));
+double best_seconds(const Backend& backend, const std::function<void()>& f) {
+  double best = seconds_of(backend, f);
+  for (int i = 0; i < 20; ++i) best = std::min(best, seconds_of(backend, f));
   return best;
 }
 
@@ -30,11 +53,14 @@ std::function<void()> copy_of(const Backend& backend, Memory& memory, std::int64
   const std::int64_t piece = std::max<std::int64_t>(bytes / 2 / kPieces, 1);
   const auto* from = reinterpret_cast<char*>(memory.floats(kPieces * piece / 4 + 1));
   auto* to = reinterpret_cast<char*>(memory.floats(kPieces * piece / 4 + 1));
+  if (on_gpu(backend))
+    return [=, &backend] {
+      backend.copy(to, from, static_cast<std::size_t>(kPieces * piece), nullptr);
+    };
   return [=, &backend] {
 #pragma omp parallel for
     for (std::int64_t i = 0; i < kPieces; ++i)
       backend.copy(to + i * piece, from + i * piece, static_cast<std::size_t>(piece), nullptr);
-    backend.synchronize(nullptr);
   };
 }
 
@@ -54,11 +80,9 @@ std::function<void()> product_of(const Backend& backend, Memory& memory, Dtype t
       .bias = nullptr,
       .relu = false,
       .y_type = type,
-      .y = memory.values(type, kProductRows * kProductWidth)};
-  return [=, &backend] {
-    backend.linear_forward(args, nullptr);
-    backend.synchronize(nullptr);
-  };
+      .y = memory.values(type, kProductRows * kProductWidth),
+      .mask = nullptr};
+  return [=, &backend] { backend.linear_forward(args, nullptr); };
 }
 
 double copy_rate(const Backend& backend, std::int64_t bytes) {
@@ -66,7 +90,7 @@ double copy_rate(const Backend& backend, std::int64_t bytes) {
   double& rate = rates[{&backend, bytes}];
   if (rate == 0) {
     Memory memory(backend);
-    rate = static_cast<double>(bytes) / best_seconds(copy_of(backend, memory, bytes));
+    rate = static_cast<double>(bytes) / best_seconds(backend, copy_of(backend, memory, bytes));
   }
   return rate;
 }
@@ -76,7 +100,8 @@ double product_rate(const Backend& backend, Dtype type) {
   double& rate = rates[{&backend, type}];
   if (rate == 0) {
     Memory memory(backend);
-    rate = static_cast<double>(kProductFlops) / best_seconds(product_of(backend, memory, type));
+    rate = static_cast<double>(kProductFlops) /
+           best_seconds(backend, product_of(backend, memory, type));
   }
   return rate;
 }
@@ -86,8 +111,11 @@ void measure(benchmark::State& state, const Backend& backend, double work, const
              double best_rate, const char* share, const std::function<void()>& f) {
   f();
   double seconds = 0;
-  for ([[maybe_unused]] auto unused : state)
-    seconds += seconds_of([&] { f(), backend.synchronize(nullptr); });
+  for ([[maybe_unused]] auto unused : state) {
+    const double once = seconds_of(backend, f);
+    state.SetIterationTime(once);
+    seconds += once;
+  }
   const double rate = work * static_cast<double>(state.iterations()) / seconds;
   state.counters[unit] = rate / 1e9;
   state.counters[share] = rate / best_rate;
@@ -98,34 +126,33 @@ void add_row(const Backend& backend, const std::string& op, const std::string& s
   const std::string name = op + "/" + backend.instruction_set + "/" + shape;
   benchmark::RegisterBenchmark(name.c_str(),
                                [&backend, row](benchmark::State& state) { row(state, backend); })
-      ->UseRealTime()
+      ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
 }
 
 const bool registered = [] {
-  for (const std::int64_t mebibytes : {1, 8, 64})
-    add_widest("copy", std::to_string(mebibytes) + "MiB",
-               [=](benchmark::State& state, const Backend& backend) {
-                 const std::int64_t bytes = mebibytes << 20;
-                 Memory memory(backend);
-                 measure_bytes(state, backend, bytes, copy_of(backend, memory, bytes));
-               });
+  for (const std::int64_t mebibytes : {1, 8, 64, 512})
+    add(mebibytes > 64 ? On::gpu : On::widest, "copy", std::to_string(mebibytes) + "MiB",
+        [=](benchmark::State& state, const Backend& backend) {
+          const std::int64_t bytes = mebibytes << 20;
+          Memory memory(backend);
+          measure_bytes(state, backend, bytes, copy_of(backend, memory, bytes));
+        });
   for (const Dtype type : {Dtype::f32, Dtype::bf16})
-    add_widest("product", type == Dtype::f32 ? "f32" : "bf16",
-               [=](benchmark::State& state, const Backend& backend) {
-                 if (type == Dtype::bf16 && !backend.has_bf16())
-                   return state.SkipWithError("no bf16 on this machine");
-                 Memory memory(backend);
-                 measure_flops(state, backend, type, kProductFlops,
-                               product_of(backend, memory, type));
-               });
+    add(On::widest, "product", type == Dtype::f32 ? "f32" : "bf16",
+        [=](benchmark::State& state, const Backend& backend) {
+          if (type == Dtype::bf16 && !backend.has_bf16())
+            return state.SkipWithError("no bf16 on this machine");
+          Memory memory(backend);
+          measure_flops(state, backend, type, kProductFlops, product_of(backend, memory, type));
+        });
   return true;
 }();
 
 }  // namespace
 
 std::string Level::name() const {
-  return "N:" + std::to_string(kCount) + "/H:" + std::to_string(height) +
+  return "N:" + std::to_string(count) + "/H:" + std::to_string(height) +
          "/W:" + std::to_string(width) + "/C:" + std::to_string(channels);
 }
 
@@ -143,8 +170,10 @@ void* Memory::upload(const void* from, std::size_t bytes) {
 void* Memory::values(Dtype type, std::int64_t count) {
   std::minstd_rand bits(1);
   std::uniform_real_distribution<float> draw(-0.2f, 0.2f);
+  constexpr std::size_t kPeriod = 1 << 20;  // what follows repeats: only the first is drawn
   std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = draw(bits);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = i < kPeriod ? draw(bits) : values[i - kPeriod];
   if (type == Dtype::f32) return put(values);
   std::vector<std::uint16_t> halves(values.size());
   for (std::size_t i = 0; i < halves.size(); ++i) {
@@ -155,15 +184,12 @@ void* Memory::values(Dtype type, std::int64_t count) {
   return put(halves);
 }
 
-bool add(const std::string& op, const std::string& shape, const Row& row) {
+bool add(On on, const std::string& op, const std::string& shape, const Row& row) {
   const Backend* found[cpu::kMaxVariants];
   const int count = cpu::variants(found);
-  for (int i = 0; i < count; ++i) add_row(*found[i], op, shape, row);
-  return true;
-}
-
-bool add_widest(const std::string& op, const std::string& shape, const Row& row) {
-  add_row(cpu_backend(), op, shape, row);
+  const int first = on == On::all ? 0 : on == On::widest ? count - 1 : count;
+  for (int i = first; i < count; ++i) add_row(*found[i], op, shape, row);
+  if (gpu()) add_row(*gpu(), op, shape, row);
   return true;
 }
 

@@ -15,18 +15,27 @@
 
 namespace rheo::bench {
 
-/// A level of a CIFAR-size model in a batch of 64.
+/// Which backends a row is for.
+enum class On {
+  all,     // every variant of the CPU, and the GPU where there is one
+  widest,  // the CPU's widest variant, for what variants do not compile themselves, and the GPU
+  gpu,
+};
+
+/// A level of a CIFAR-size model; large batches are a GPU's.
 struct Level {
   int height, width, channels;
+  std::int64_t count;
 
-  static constexpr std::int64_t kCount = 64;
-  Grid grid() const { return {kCount, height, width}; }
+  On on() const { return count > 64 ? On::gpu : On::all; }
+  Grid grid() const { return {count, height, width}; }
   std::int64_t pixels() const { return grid().pixels(); }
   std::int64_t values() const { return pixels() * channels; }
   std::string name() const;
 };
 
-constexpr Level kLevels[] = {{16, 16, 12}, {8, 8, 24}, {4, 4, 48}};
+constexpr Level kLevels[] = {{16, 16, 12, 64},  {8, 8, 24, 64},  {4, 4, 48, 64},
+                             {16, 16, 12, 512}, {8, 8, 24, 512}, {4, 4, 48, 512}};
 constexpr int kHidden[] = {512, 128};  // the paper's network, and one for a CPU
 
 /// The memory of one row, random: zeros and denormals would be another measurement.
@@ -56,13 +65,11 @@ class Memory {
 
 using Row = std::function<void(benchmark::State&, const Backend&)>;
 
-/// Registers `row` for every backend variant that this machine can run; for static initialisers.
-bool add(const std::string& op, const std::string& shape, const Row& row);
+/// Registers `row` for those backends of `on` that this machine can run; for static initialisers.
+bool add(On on, const std::string& op, const std::string& shape, const Row& row);
 
-/// Only for the widest: what the variants do not compile themselves.
-bool add_widest(const std::string& op, const std::string& shape, const Row& row);
-
-/// Times f, which reads and writes so many bytes.
+/// Times f, which reads and writes so many bytes. A GPU is given several calls at once, so that
+/// what is timed is its work and not the way there.
 void measure_bytes(benchmark::State& state, const Backend& backend, std::int64_t bytes,
                    const std::function<void()>& f);
 

@@ -32,7 +32,8 @@ WeightsArgs arguments(Memory& memory, const Layout& layout) {
           .permutations = memory.put(permutations),
           .folded = memory.floats(layout.folded),
           .packed = memory.floats(layout.packed_bytes / 4),
-          .log_det = memory.put(std::vector<double>(layout.mixes.size()))};
+          .log_det = memory.put(std::vector<double>(layout.mixes.size())),
+          .workspace = memory.put(std::vector<double>(static_cast<std::size_t>(layout.workspace)))};
 }
 
 void prepare(benchmark::State& state, const Backend& backend, int hidden) {
@@ -59,9 +60,9 @@ void prepare_backward(benchmark::State& state, const Backend& backend, int hidde
 const bool registered = [] {
   for (int hidden : kHidden) {
     const std::string shape = "steps:3/hidden:" + std::to_string(hidden);
-    add("weights_prepare", shape,
+    add(On::all, "weights_prepare", shape,
         [=](auto& state, const Backend& backend) { prepare(state, backend, hidden); });
-    add("weights_prepare_backward", shape,
+    add(On::all, "weights_prepare_backward", shape,
         [=](auto& state, const Backend& backend) { prepare_backward(state, backend, hidden); });
   }
   return true;

@@ -109,6 +109,8 @@ Compute make_compute(const ComputeFlags& flags, Work work) {
   compute.memory = kMemories.at(flags.memory);
   if (compute.precision == Precision::automatic && work == Work::exact)
     compute.precision = Precision::f32;
+  if (compute.precision == Precision::automatic && compute.device.name() != "cpu")
+    compute.precision = Precision::bf16;
   return compute;
 }
 

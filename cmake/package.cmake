@@ -22,6 +22,10 @@ set_target_properties(rheo_program PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_li
 install(TARGETS rheo EXPORT rheo LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS rheo_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET rheo_cuda)
+  # Beside librheo.so, which looks for it there.
+  install(TARGETS rheo_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/rheo DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.h")
 

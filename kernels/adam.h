@@ -85,5 +85,15 @@ RHEO_HD void adam_update(const AdamFactors& f, float g, float& w, float& m, floa
   }
 }
 
+/// The average moves towards the weight.
+RHEO_HD float adam_average(const AdamFactors& f, float average, float w) {
+  return average + f.follow * (w - average);
+}
+
+/// Whether x is neither infinite nor NaN.
+RHEO_HD bool adam_finite(double x) {
+  return x - x == 0;
+}
+
 }  // namespace math
 }  // namespace rheo

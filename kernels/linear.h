@@ -8,6 +8,13 @@
 
 namespace rheo {
 
+/// Bytes of the mask of a ReLU: a bit for each y, the lowest of a byte first, set where y > 0; rows
+/// of whole 128 bits. Exactly zero in front of the ReLU may set its bit or not. Only backends with
+/// Backend::relu_masks write and read masks.
+constexpr std::int64_t relu_mask_bytes(std::int64_t rows, int out) {
+  return rows * ((out + 127) / 128 * 16);
+}
+
 /// y = x W^T + bias, then optionally ReLU.
 struct LinearArgs {
   std::int64_t rows;
@@ -16,10 +23,11 @@ struct LinearArgs {
   Dtype type;          // of x and weight
   const void* x;       // [rows, in]
   const void* weight;  // [out, in]
-  const float* bias;   // [out]; null: none
+  const void* bias;    // [out] of y_type; null: none
   bool relu;
   Dtype y_type;
-  void* y;  // [rows, out]
+  void* y;     // [rows, out]
+  void* mask;  // of `relu`, relu_mask_bytes(rows, out), for backward; null: not wanted
 };
 
 /// dx = dy W, zero where the ReLU in front of the layer let nothing through.
@@ -30,7 +38,8 @@ struct LinearBackwardDataArgs {
   Dtype type;          // of dy and weight
   const void* dy;      // [rows, out]
   const void* weight;  // [out, in]
-  const void* x;  // [rows, in] of type dx_type: the layer's input after its ReLU; null: no ReLU
+  const void* x;     // [rows, in] of type dx_type: the layer's input after its ReLU; null: no ReLU
+  const void* mask;  // as linear_forward made it beside x; null: found from x
   Dtype dx_type;
   void* dx;  // [rows, in]
 };

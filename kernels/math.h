@@ -47,4 +47,30 @@ RHEO_HD float log1p_of_unit(float e) {
   return 2.f * (t + t * t2 * p);
 }
 
+struct SinCos {
+  float sin;
+  float cos;
+};
+
+/// Of 2 pi `turns` for turns in [0, 1), to 2 ulp of 1: Taylor series on an eighth to either side of
+/// the nearest quarter, whose distance from a 24-bit `turns` is exact.
+RHEO_HD SinCos sin_cos_of_turns(float turns) {
+  const int quarter = static_cast<int>(turns * 4.f + 0.5f);
+  const float x = (turns * 4.f - static_cast<float>(quarter)) * 1.57079633f;
+  const float x2 = x * x;
+  float s = 1.f / 362880.f;
+  s = s * x2 - 1.f / 5040.f;
+  s = s * x2 + 1.f / 120.f;
+  s = s * x2 - 1.f / 6.f;
+  s = x + x * x2 * s;
+  float c = -1.f / 3628800.f;
+  c = c * x2 + 1.f / 40320.f;
+  c = c * x2 - 1.f / 720.f;
+  c = c * x2 + 1.f / 24.f;
+  c = c * x2 - 0.5f;
+  c = 1.f + x2 * c;
+  const float sine = quarter % 2 ? c : s, cosine = quarter % 2 ? s : c;
+  return {quarter & 2 ? -sine : sine, (quarter + 1) & 2 ? -cosine : cosine};
+}
+
 }  // namespace rheo::math

@@ -32,7 +32,8 @@ namespace math {
 /// x = (q + u) / 2^b - 1/2 with u = k / 2^16: exact in float32, so a pixel never leaves its bin.
 RHEO_HD float dequantize(int pixel, int n_bits, int k) {
   const int q = pixel >> (8 - n_bits);
-  return static_cast<float>((q << 16) + k) / static_cast<float>(1 << (16 + n_bits)) - 0.5f;
+  // A power of two's reciprocal is exact, and so is the product.
+  return static_cast<float>((q << 16) + k) * (1.f / static_cast<float>(1 << (16 + n_bits))) - 0.5f;
 }
 
 RHEO_HD std::uint8_t quantize(float x, int n_bits) {

@@ -64,5 +64,35 @@ RHEO_HD float gaussian_log_prob(float eps, float log_sd) {
   return -0.5f * eps * eps - log_sd - kHalfLog2Pi;
 }
 
+struct Whitened {
+  float eps;
+  float log_sd;      // that counts
+  float inverse_sd;  // its e^-log_sd
+};
+
+/// `log_sd` is the stored or computed one here and below.
+RHEO_HD Whitened whiten(float z, float mean, float log_sd, bool bounded) {
+  const float counts = prior_log_sd(log_sd, bounded), inverse_sd = std::exp(-counts);
+  return {(z - mean) * inverse_sd, counts, inverse_sd};
+}
+
+/// z of its eps.
+RHEO_HD float colour(float eps, float mean, float log_sd, bool bounded) {
+  return mean + std::exp(prior_log_sd(log_sd, bounded)) * eps;
+}
+
+struct PriorGradient {
+  float dz;  // that of the mean is its negative
+  float dlog_sd;
+};
+
+/// dz = -eps / sd and dlog_sd = eps^2 - 1, times dL/dlog p.
+RHEO_HD PriorGradient prior_gradient(float z, float mean, float log_sd, bool bounded,
+                                     float dlog_prob) {
+  const Whitened w = whiten(z, mean, log_sd, bounded);
+  const float slope = prior_log_sd_slope(w.log_sd, bounded);
+  return {-w.eps * w.inverse_sd * dlog_prob, (w.eps * w.eps - 1.f) * slope * dlog_prob};
+}
+
 }  // namespace math
 }  // namespace rheo

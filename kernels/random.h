@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/hd.h"
+#include "kernels/math.h"
 
 namespace rheo {
 
@@ -43,8 +44,8 @@ struct NormalPair {
 /// Two independent N(0, 1) of two words (Box & Muller 1958).
 RHEO_HD NormalPair normals(std::uint32_t a, std::uint32_t b) {
   const float radius = std::sqrt(-2.f * std::log(uniform(a)));
-  const float angle = 6.283185307179586f * (static_cast<float>(b >> 8) * (1.f / 16777216.f));
-  return {radius * std::cos(angle), radius * std::sin(angle)};
+  const SinCos angle = sin_cos_of_turns(static_cast<float>(b >> 8) * (1.f / 16777216.f));
+  return {radius * angle.cos, radius * angle.sin};
 }
 
 }  // namespace math

@@ -34,11 +34,13 @@ struct StepArgs {
   Taps taps;          // out = C (shift, then raw) when affine, C / 2 when additive
   CouplingKind kind;
   Partials log_det;   // forward only
-  float* raw;         // [P, C / 2]  forward, affine: kept for backward; null: not kept
+  float* raw;         // [P, C / 2]  affine: kept for backward; null: not kept
   float* coupled;     // [P, C]      forward: the state between the brackets, kept; null: not kept
   const float* mix;   // [C, C] M forward, M^-1 inverse; null: no mix
   const float* bias;  // [C]    forward: to = M (z + bias); inverse: to = M^-1 z - bias
   Columns columns;    // of the first C / 2 channels of `to`
+  void* kept;         // [P, C / 2] bf16: those channels, as bf16 columns have them; null: not kept
+  const void* again;  // what `kept` was: columns are made of it, and nothing else is done; or null
 };
 
 /// Backward of [coupling][mix] -> columns, last first:

@@ -15,6 +15,7 @@
 // W'_o = s_o W_o of a product; then dW_o = s_o dW'_o and, since s multiplies weight, bias and edge
 // alike, dlog_scale_o = gain (<dW'_o, W'_o> + dbias'_o bias'_o + <dedge'_o, edge'_o>).
 
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/hd.h"
@@ -30,6 +31,7 @@ struct MixFold {
   std::int64_t mix;      // [C, C] into folded: M;    its gradient G
   std::int64_t inverse;  // [C, C] into folded: M^-1; no gradient
   std::int64_t sum;      // [C]    into folded: unused; its gradient sum dy
+  std::int64_t room;     // [4, C, C] into workspace
   int channels;
   std::int64_t pixels;  // P, of one image
 };
@@ -46,6 +48,7 @@ struct ProductFold {
   std::int64_t edge;                     // [out, taps] into parameters; -1: none
   std::int64_t matrix;                   // bytes into packed
   std::int64_t dmatrix;                  // into dpacked, where it is float32 whatever `type` is
+  std::int64_t linear_bias;              // [out] of `type`, bytes into packed; -1: not wanted there
   std::int64_t folded_bias;              // [out] into folded;        taps layout only
   std::int64_t folded_edge;              // [taps * out] into folded; taps layout with edge only
   int out, taps, in;
@@ -63,9 +66,10 @@ struct WeightsArgs {
   const float* parameters;
   const float* signs;
   const int* permutations;
-  float* folded;    // matrices of mixes, folded biases and edges
-  void* packed;     // matrices of products
-  double* log_det;  // [mix_count] P (sum log_scale + sum log_diagonal)
+  float* folded;      // matrices of mixes, folded biases and edges
+  void* packed;       // matrices of products
+  double* log_det;    // [mix_count] P (sum log_scale + sum log_diagonal)
+  double* workspace;  // of the mixes, at their `room`
 };
 
 struct WeightsBackwardArgs {
@@ -75,5 +79,25 @@ struct WeightsBackwardArgs {
   double dlog_det;     // w
   float* dparameters;  // written, not added to
 };
+
+namespace math {
+
+/// Of row j of U.
+RHEO_HD double mix_diagonal(const WeightsArgs& a, const MixFold& m, int j) {
+  return static_cast<double>(a.signs[m.sign + j]) *
+         std::exp(static_cast<double>(a.parameters[m.log_diagonal + j]));
+}
+
+/// What ActNorm multiplies channel j by.
+RHEO_HD double mix_scale(const WeightsArgs& a, const MixFold& m, int j) {
+  return std::exp(static_cast<double>(a.parameters[m.log_scale + j]));
+}
+
+/// What output o of a product is multiplied by.
+RHEO_HD float product_scale(const WeightsArgs& a, const ProductFold& p, int o) {
+  return std::exp(p.gain * a.parameters[p.log_scale + o]);
+}
+
+}  // namespace math
 
 }  // namespace rheo

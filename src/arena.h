@@ -4,32 +4,32 @@
 #include <cstdint>
 #include <utility>
 
-#include "kernels/backend.h"
 #include "src/check.h"
+#include "src/queue.h"
 
 namespace rheo {
 
-/// Memory of a backend, owned.
+/// Memory of a backend, owned. Filled and read on the queue's main stream.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
 
-  /// @throws Error out_of_memory naming `what` and the bytes.
-  DeviceBuffer(const Backend& backend, std::size_t bytes, const char* what)
-      : backend_(&backend), bytes_(bytes), data_(backend.allocate(bytes)) {
+  /// @throws Error out_of_memory naming `what`, the bytes it needs and those that are free.
+  DeviceBuffer(const Queue& queue, std::size_t bytes, const char* what)
+      : queue_(&queue), bytes_(bytes), data_(queue.backend().allocate(bytes)) {
     if (data_ == nullptr)
-      fail(Errc::out_of_memory, backend.name, ": no room for ", bytes, " bytes of ", what,
-           "; use a smaller batch or model");
+      fail(Errc::out_of_memory, queue.backend().name, ": no room for ", bytes, " bytes of ", what,
+           "; ", queue.backend().free_bytes(), " are free; use a smaller batch or model");
   }
   DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
-    std::swap(backend_, other.backend_);
+    std::swap(queue_, other.queue_);
     std::swap(bytes_, other.bytes_);
     std::swap(data_, other.data_);
     return *this;
   }
   ~DeviceBuffer() {
-    if (data_) backend_->release(data_);
+    if (data_) queue_->backend().release(data_);
   }
 
   template <class T>
@@ -37,18 +37,44 @@ class DeviceBuffer {
     return static_cast<T*>(data_);
   }
   std::size_t bytes() const { return bytes_; }
-  void clear() { backend_->clear(data_, bytes_, nullptr); }
-  void upload(const void* from, std::size_t bytes) { backend_->copy(data_, from, bytes, nullptr); }
+  void clear() { queue_->clear(data_, bytes_); }
+  void upload(const void* from, std::size_t bytes) { queue_->copy(data_, from, bytes); }
 
   /// To the host, done when it returns.
   void download(void* to, std::size_t bytes, std::size_t from = 0) const {
-    backend_->copy(to, static_cast<const char*>(data_) + from, bytes, nullptr);
-    backend_->synchronize(nullptr);
+    queue_->download(to, static_cast<const char*>(data_) + from, bytes);
   }
 
  private:
-  const Backend* backend_ = nullptr;
+  const Queue* queue_ = nullptr;
   std::size_t bytes_ = 0;
+  void* data_ = nullptr;
+};
+
+/// The host's memory that a device copies to and from in its own time.
+class HostBuffer {
+ public:
+  HostBuffer() = default;
+  HostBuffer(const Queue& queue, std::size_t bytes, const char* what)
+      : queue_(&queue), data_(queue.backend().allocate_host(bytes)) {
+    if (data_ == nullptr)
+      fail(Errc::out_of_memory, queue.backend().name, ": no room for ", bytes, " bytes of ", what,
+           " in the host's memory");
+  }
+  HostBuffer(HostBuffer&& other) noexcept { *this = std::move(other); }
+  HostBuffer& operator=(HostBuffer&& other) noexcept {
+    std::swap(queue_, other.queue_);
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  ~HostBuffer() {
+    if (data_) queue_->backend().release_host(data_);
+  }
+
+  void* data() const { return data_; }
+
+ private:
+  const Queue* queue_ = nullptr;
   void* data_ = nullptr;
 };
 

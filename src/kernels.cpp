@@ -2,7 +2,7 @@
 
 #include "kernels/backend.h"
 #include "src/check.h"
-#include "src/thread_scope.h"
+#include "src/queue.h"
 
 namespace rheo {
 namespace {
@@ -63,25 +63,25 @@ void coupling_forward(const Device& device, const CouplingCall& call, Stream str
   StepArgs step = coupling_step("coupling_forward", call);
   require_pointer("coupling_forward", "log_det", call.log_det, call.count);
   step.log_det = {call.log_det, tiles_of(step.grid)};
-  const ThreadScope threads(device);
+  const DeviceScope scope(device);
   device.backend().step_forward(step, stream);
 }
 
 void coupling_inverse(const Device& device, const CouplingCall& call, Stream stream) {
   const StepArgs step = coupling_step("coupling_inverse", call);
-  const ThreadScope threads(device);
+  const DeviceScope scope(device);
   device.backend().step_inverse(step, stream);
 }
 
 void mix_forward(const Device& device, const MixCall& call, Stream stream) {
   const StepArgs step = mix_step("mix_forward", call);
-  const ThreadScope threads(device);
+  const DeviceScope scope(device);
   device.backend().step_forward(step, stream);
 }
 
 void mix_inverse(const Device& device, const MixCall& call, Stream stream) {
   const StepArgs step = mix_step("mix_inverse", call);
-  const ThreadScope threads(device);
+  const DeviceScope scope(device);
   device.backend().step_inverse(step, stream);
 }
 
@@ -90,7 +90,7 @@ void log_det_sum(const Device& device, const float* partials, std::int64_t count
   require_sizes("log_det_sum", count, 1, 1, per_image);
   require_pointer("log_det_sum", "partials", partials, count);
   require_pointer("log_det_sum", "sums", sums, count);
-  const ThreadScope threads(device);
+  const DeviceScope scope(device);
   device.backend().log_det_sum({.partials = {const_cast<float*>(partials), per_image},
                                 .count = count,
                                 .used = per_image,

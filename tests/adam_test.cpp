@@ -188,16 +188,18 @@ RHEO_ON_EVERY_BACKEND(AdamTest);
 
 AdamArgs adam_case(Arena& arena, const CaseShape& shape) {
   const std::int64_t size = shape.pixels() * shape.channels;
-  std::vector<float> second = arena.normal(size);
+  const std::int64_t shift = shape.option == 2;  // to where no vector begins
+  std::vector<float> second = arena.normal(size + shift);
   for (float& value : second) value = std::abs(value);
+  const auto values = [&] { return arena.normal(size + shift); };
   return {.control = arena.inout(std::vector<AdamControl>{{1e-3, 2.5, 4, 0}}, 0.5),
           .log_prob = arena.in(std::vector<double>(static_cast<std::size_t>(shape.count), -100)),
           .log_prob_count = shape.count,
-          .gradient = arena.in(size),
-          .parameters = arena.inout(arena.normal(size)),
-          .first = arena.inout(arena.normal(size)),
-          .second = arena.inout(second),
-          .average = shape.option == 3 ? nullptr : arena.inout(arena.normal(size)),
+          .gradient = arena.in(values()) + shift,
+          .parameters = arena.inout(values()) + shift,
+          .first = arena.inout(values()) + shift,
+          .second = arena.inout(second) + shift,
+          .average = shape.option == 3 ? nullptr : arena.inout(values()) + shift,
           .size = size,
           .kind = kKinds[shape.option % 3],
           .beta1 = 0.9,

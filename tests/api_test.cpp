@@ -56,7 +56,6 @@ TEST(ApiTest, ABadConfigSaysWhatIsWrong) {
 
 TEST(ApiTest, DevicesAreFoundByName) {
   EXPECT_EQ(Device::from_name("cpu", 2).threads(), 2);
-  EXPECT_EQ(Device::from_name("auto").name(), "cpu");
   EXPECT_EQ(error_of([] { Device::from_name("gpu"); }),
             "Device: must be auto, cpu, cuda or cuda:N; got gpu");
   EXPECT_EQ(error_of([] { Device::cpu(-1); }), "Device::cpu: threads must be 0..256; got -1");

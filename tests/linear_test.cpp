@@ -19,10 +19,16 @@ struct Sizes {
 };
 
 /// Odd ones; a tile of rows and one more; more columns than a tile of a weight gradient holds.
-constexpr Sizes kSizes[] = {{1, 1, 1}, {5, 17, 33}, {257, 64, 24}, {130, 300, 70}, {0, 8, 8}};
+constexpr Sizes kSizes[] = {{1, 1, 1},     {9, 5, 3},      {5, 17, 33},
+                            {257, 64, 24}, {130, 300, 70}, {0, 8, 8}};
 
 class LinearTest : public OnBackend {
  protected:
+  template <class Args>
+  void run(void (*Backend::*op)(const Args&, Stream), const Args& args) {
+    (backend().*op)(args, nullptr);
+  }
+
   /// f(type) for f32, and for bf16 where this machine has it.
   void on_every_type(const std::function<void(Dtype)>& f) {
     for (Dtype type : kTypes) {
@@ -44,6 +50,24 @@ class LinearTest : public OnBackend {
 
   std::vector<char> bytes(const void* data, Dtype type, std::int64_t count) {
     return arena_.read(static_cast<const char*>(data), count * size_of(type));
+  }
+
+  /// Small integers, a half more each where `half`: their products and sums are exact in float32,
+  /// in whatever order, and with the half none is zero.
+  std::vector<float> integers(std::int64_t count, bool half = false) {
+    std::vector<float> values = arena_.normal(count, 2);
+    for (float& value : values) value = std::round(value) + (half ? 0.5f : 0.f);
+    return values;
+  }
+
+  /// `values` in the backend's memory, so many elements behind where a vector starts.
+  void* place(const std::vector<float>& values, Dtype type, int shift = 0) {
+    std::vector<float> shifted(values.size() + shift, 0.f);
+    std::copy(values.begin(), values.end(), shifted.begin() + shift);
+    if (type == Dtype::f32) return arena_.inout(shifted) + shift;
+    std::vector<Bf16> halves;
+    for (float value : shifted) halves.push_back(to_bf16(value));
+    return arena_.inout(halves) + shift;
   }
 
   Arena arena_{backend()};
@@ -89,14 +113,15 @@ TEST_P(LinearTest, ForwardIsTheProductWithBiasAndReLU) {
                               .type = type,
                               .x = arena_.in(type, s.rows * s.in),
                               .weight = arena_.in(type, std::int64_t{s.out} * s.in),
-                              .bias = bias ? arena_.in(s.out) : nullptr,
+                              .bias = bias ? arena_.in(y_type, s.out) : nullptr,
                               .relu = relu,
                               .y_type = y_type,
-                              .y = arena_.out(y_type, s.rows * s.out)};
-        backend().linear_forward(a, nullptr);
+                              .y = arena_.out(y_type, s.rows * s.out),
+                              .mask = nullptr};
+        run(&Backend::linear_forward, a);
         const auto x = doubles(a.x, type, s.rows * s.in);
         const auto w = doubles(a.weight, type, std::int64_t{s.out} * s.in);
-        const auto b = doubles(a.bias, Dtype::f32, bias ? s.out : 0);
+        const auto b = doubles(a.bias, y_type, bias ? s.out : 0);
         const auto y = doubles(a.y, y_type, s.rows * s.out);
         for (std::int64_t r = 0; r < s.rows; ++r)
           for (int o = 0; o < s.out; ++o) {
@@ -121,9 +146,10 @@ TEST_P(LinearTest, BackwardOfDataIsTheTransposedProductBehindTheMask) {
                                           .dy = arena_.in(type, s.rows * s.out),
                                           .weight = arena_.in(type, std::int64_t{s.out} * s.in),
                                           .x = masked ? arena_.in(type, s.rows * s.in) : nullptr,
+                                          .mask = nullptr,
                                           .dx_type = type,
                                           .dx = arena_.out(type, s.rows * s.in)};
-        backend().linear_backward_data(a, nullptr);
+        run(&Backend::linear_backward_data, a);
         const auto dy = doubles(a.dy, type, s.rows * s.out);
         const auto w = doubles(a.weight, type, std::int64_t{s.out} * s.in);
         const auto x = doubles(a.x, type, masked ? s.rows * s.in : 0);
@@ -142,19 +168,18 @@ TEST_P(LinearTest, BackwardOfDataIsTheTransposedProductBehindTheMask) {
 }
 
 TEST_P(LinearTest, AZeroOfTheReLULetsNothingThrough) {
-  Arena arena(backend());
-  float* dx = arena.out<float>(4);
-  backend().linear_backward_data({.rows = 1,
-                                  .in = 4,
-                                  .out = 1,
-                                  .type = Dtype::f32,
-                                  .dy = arena.in(std::vector<float>{1}),
-                                  .weight = arena.in(std::vector<float>{1, 2, 3, 4}),
-                                  .x = arena.in(std::vector<float>{0, -0.f, 1e-38f, 5}),
-                                  .dx_type = Dtype::f32,
-                                  .dx = dx},
-                                 nullptr);
-  EXPECT_EQ(arena.read(dx, 4), (std::vector<float>{0, 0, 3, 4}));
+  float* dx = arena_.out<float>(4);
+  run(&Backend::linear_backward_data, {.rows = 1,
+                                       .in = 4,
+                                       .out = 1,
+                                       .type = Dtype::f32,
+                                       .dy = arena_.in(std::vector<float>{1}),
+                                       .weight = arena_.in(std::vector<float>{1, 2, 3, 4}),
+                                       .x = arena_.in(std::vector<float>{0, -0.f, 1e-38f, 5}),
+                                       .mask = nullptr,
+                                       .dx_type = Dtype::f32,
+                                       .dx = dx});
+  EXPECT_EQ(arena_.read(dx, 4), (std::vector<float>{0, 0, 3, 4}));
 }
 
 TEST_P(LinearTest, BackwardOfWeightsAddsToWhatIsThere) {
@@ -170,7 +195,7 @@ TEST_P(LinearTest, BackwardOfWeightsAddsToWhatIsThere) {
                                            .x = arena_.in(type, s.rows * s.in),
                                            .dweight = arena_.inout(before),
                                            .dbias = arena_.inout(bias)};
-      backend().linear_backward_weights(a, nullptr);
+      run(&Backend::linear_backward_weights, a);
       const auto dy = doubles(a.dy, type, s.rows * s.out), x = doubles(a.x, type, s.rows * s.in);
       const auto dw = doubles(a.dweight, Dtype::f32, size);
       const auto db = doubles(a.dbias, Dtype::f32, s.out);
@@ -192,15 +217,18 @@ TEST_P(LinearTest, BackwardOfWeightsAddsToWhatIsThere) {
 constexpr std::int64_t kRows[] = {1, 7, 64, 255, 256, 257, 700};
 
 TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
+  if (std::string(backend().name) != "cpu")
+    GTEST_SKIP() << "cuBLASLt chooses its tiles by the number of rows too";
   on_every_type([&](Dtype type) {
     for (const auto& [in, out] : {std::pair{64, 128}, {128, 108}, {17, 33}}) {
       const void* x = arena_.in(type, 700 * in);
       const void* weight = arena_.in(type, std::int64_t{in} * out);
-      const float* bias = arena_.in(out);
+      const void* bias = arena_.in(type, out);
       void* y = arena_.out(type, 700 * out);
       const auto forward = [&, in = in, out = out](std::int64_t rows, int threads) {
         backend().set_threads(threads);
-        backend().linear_forward({rows, in, out, type, x, weight, bias, true, type, y}, nullptr);
+        run(&Backend::linear_forward,
+            {rows, in, out, type, x, weight, bias, true, type, y, nullptr});
         return bytes(y, type, rows * out);
       };
       const std::vector<char> want = forward(700, 2);
@@ -224,8 +252,9 @@ TEST_P(LinearTest, BitsOfGradientsDependNotOnThreads) {
       backend().set_threads(threads);
       void* dx = arena_.out(type, kCount * kIn);
       float *dw = arena_.inout(zero), *db = arena_.inout(std::vector<float>(kOut, 0.f));
-      backend().linear_backward_data({kCount, kIn, kOut, type, dy, weight, x, type, dx}, nullptr);
-      backend().linear_backward_weights({kCount, kIn, kOut, type, dy, x, dw, db}, nullptr);
+      run(&Backend::linear_backward_data,
+          {kCount, kIn, kOut, type, dy, weight, x, nullptr, type, dx});
+      run(&Backend::linear_backward_weights, {kCount, kIn, kOut, type, dy, x, dw, db});
       std::vector<char> all = bytes(dx, type, kCount * kIn);
       for (char byte : bytes(dw, Dtype::f32, kIn * kOut)) all.push_back(byte);
       for (char byte : bytes(db, Dtype::f32, kOut)) all.push_back(byte);
@@ -234,6 +263,60 @@ TEST_P(LinearTest, BitsOfGradientsDependNotOnThreads) {
     const std::vector<char> want = gradients(1);
     EXPECT_EQ(gradients(2), want);
     EXPECT_EQ(gradients(3), want);
+  });
+}
+
+TEST_P(LinearTest, OperandsMayLieAnywhere) {
+  on_every_type([&](Dtype type) {
+    for (const auto& [rows, in, out] : kSizes) {
+      const auto x = integers(rows * in), w = integers(std::int64_t{in} * out);
+      const auto dy = integers(rows * out), b = integers(out);
+      const auto all = [&, rows = rows, in = in, out = out](int shift) {
+        const void *x_at = place(x, type, shift), *w_at = place(w, type, shift);
+        const void *dy_at = place(dy, type, shift), *b_at = place(b, type, shift);
+        void *y = place(dy, type, shift), *dx = place(x, type, shift);
+        auto* dw = static_cast<float*>(place(w, Dtype::f32, shift));
+        auto* db = static_cast<float*>(place(b, Dtype::f32, shift));
+        run(&Backend::linear_forward,
+            {rows, in, out, type, x_at, w_at, b_at, true, type, y, nullptr});
+        run(&Backend::linear_backward_data,
+            {rows, in, out, type, dy_at, w_at, x_at, nullptr, type, dx});
+        run(&Backend::linear_backward_weights, {rows, in, out, type, dy_at, x_at, dw, db});
+        std::vector<double> values = doubles(y, type, rows * out);
+        for (double value : doubles(dx, type, rows * in)) values.push_back(value);
+        for (double value : doubles(dw, Dtype::f32, in * out)) values.push_back(value);
+        for (double value : doubles(db, Dtype::f32, out)) values.push_back(value);
+        return values;
+      };
+      EXPECT_EQ(all(1), all(0)) << rows << ", " << in << ", " << out;
+    }
+  });
+}
+
+TEST_P(LinearTest, TheMaskOfAReLUServesAsWellAsItsOutput) {
+  if (!backend().relu_masks) GTEST_SKIP() << "has no masks";
+  on_every_type([&](Dtype type) {
+    for (const auto& [rows, in, out] : kSizes) {
+      const std::int64_t pitch = relu_mask_bytes(1, out), count = rows * out;
+      const void *x = place(integers(rows * in), type), *bias = place(integers(out, true), type);
+      const void* w = place(integers(std::int64_t{in} * out), type);
+      void* y = arena_.out(type, count);
+      auto* mask = arena_.out<std::uint8_t>(rows * pitch);
+      run(&Backend::linear_forward, {rows, in, out, type, x, w, bias, true, type, y, mask});
+      const auto bits = arena_.read(mask, rows * pitch);
+      const auto values = doubles(y, type, count);
+      for (std::int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(bits[i / out * pitch + i % out / 8] >> i % out % 8 & 1, values[i] > 0) << i;
+      // The layer behind it, of the same widths, the other way round.
+      const void* dy = place(integers(rows * in), type);
+      const auto backward = [&, rows = rows, in = in, out = out](const void* bits_or_null) {
+        void* dx = arena_.out(type, count);
+        run(&Backend::linear_backward_data,
+            {rows, out, in, type, dy, w, y, bits_or_null, type, dx});
+        return bytes(dx, type, count);
+      };
+      EXPECT_EQ(backward(mask), backward(nullptr)) << rows << ", " << in << ", " << out;
+    }
   });
 }
 
@@ -255,31 +338,49 @@ CaseLinear linear_case(const Arena& arena, const CaseShape& shape) {
 
 constexpr double kReLU = 0.6;  // of the values, more or less, are zero behind a ReLU
 
+std::vector<std::uint8_t> mask_of(const std::vector<float>& x, int in) {
+  const auto size = static_cast<std::int64_t>(x.size()), pitch = relu_mask_bytes(1, in);
+  std::vector<std::uint8_t> mask(size / in * pitch);
+  for (std::int64_t i = 0; i < size; ++i)
+    mask[i / in * pitch + i % in / 8] |= (x[i] > 0) << i % in % 8;
+  return mask;
+}
+
 }  // namespace
 
 LinearArgs linear_forward_case(Arena& arena, const CaseShape& shape) {
   const CaseLinear c = linear_case(arena, shape);
+  const bool masked = c.fused && arena.backend().relu_masks;
   return {.rows = shape.pixels(),
           .in = c.in,
           .out = c.out,
           .type = c.type,
           .x = arena.in(c.type, shape.pixels() * c.in),
           .weight = arena.in(c.type, std::int64_t{c.in} * c.out, 0.1),
-          .bias = c.fused ? arena.in(c.out) : nullptr,
+          .bias = c.fused ? arena.in(c.y_type, c.out) : nullptr,
           .relu = c.fused,
           .y_type = c.y_type,
-          .y = arena.out(c.y_type, shape.pixels() * c.out, kReLU)};
+          .y = arena.out(c.y_type, shape.pixels() * c.out, kReLU),
+          .mask = masked ? arena.workspace<std::uint8_t>(relu_mask_bytes(shape.pixels(), c.out))
+                         : nullptr};
 }
 
 LinearBackwardDataArgs linear_backward_data_case(Arena& arena, const CaseShape& shape) {
   const CaseLinear c = linear_case(arena, shape);
+  const void* dy = arena.in(c.type, shape.pixels() * c.out);
+  const void* weight = arena.in(c.type, std::int64_t{c.in} * c.out, 0.1);
+  const std::vector<float> x = arena.normal(shape.pixels() * c.in);
+  std::vector<Bf16> halves;
+  for (float value : x) halves.push_back(to_bf16(value));
+  const void* x_at = c.y_type == Dtype::f32 ? static_cast<void*>(arena.in(x)) : arena.in(halves);
   return {.rows = shape.pixels(),
           .in = c.in,
           .out = c.out,
           .type = c.type,
-          .dy = arena.in(c.type, shape.pixels() * c.out),
-          .weight = arena.in(c.type, std::int64_t{c.in} * c.out, 0.1),
-          .x = c.fused ? arena.in(c.y_type, shape.pixels() * c.in) : nullptr,
+          .dy = dy,
+          .weight = weight,
+          .x = c.fused ? x_at : nullptr,
+          .mask = c.fused && arena.backend().relu_masks ? arena.in(mask_of(x, c.in)) : nullptr,
           .dx_type = c.y_type,
           .dx = arena.out(c.y_type, shape.pixels() * c.in, kReLU)};
 }

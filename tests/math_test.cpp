@@ -48,6 +48,19 @@ TEST(MathTest, LogarithmIsGoodToTwoUlp) {
   EXPECT_EQ(math::log1p_of_unit(0.f), 0.f);
 }
 
+// Every turn that 24 random bits can make.
+TEST(MathTest, SineAndCosineAreGoodToTwoUlpOfOne) {
+  double worst = 0;
+  for (int k = 0; k < 1 << 24; ++k) {
+    const float turns = static_cast<float>(k) * (1.f / 16777216.f);
+    const double angle = 2 * std::acos(-1.0) * static_cast<double>(turns);
+    const math::SinCos got = math::sin_cos_of_turns(turns);
+    worst = std::max(worst, std::abs(static_cast<double>(got.sin) - std::sin(angle)));
+    worst = std::max(worst, std::abs(static_cast<double>(got.cos) - std::cos(angle)));
+  }
+  EXPECT_LE(worst, 2 * std::ldexp(1.0, -24));
+}
+
 // Both come of e = exp(-|u|) to 2 ulp and three roundings; log s near zero has e's relative error.
 TEST(MathTest, SigmoidScaleIsAccurateOverItsRange) {
   for (int i = -40'000; i <= 30'000; ++i) {

@@ -67,8 +67,6 @@ TEST(RefusalTest, RefusesWhatDoesNotFit) {
   c.height = 10;
   expect_error([&] { Model unused(c); }, bad,
                "model config: height must be a multiple of 2^levels = 4; got 10");
-  expect_error([&] { Model unused(small(), 0, {.memory = Memory::invert}); }, Errc::unsupported,
-               "Model: memory modes state and invert are not in this version; use full");
 }
 
 TEST(RefusalTest, RefusesLabelsThatDoNotFit) {

@@ -88,7 +88,8 @@ TEST_P(StepTest, InverseUndoesForward) {
     backend().step_forward(step.args, nullptr);
     StepArgs undo = step.args;
     undo.columns.data = nullptr, undo.from = step.args.to;
-    undo.to = arena.out<float>(state(undo)), undo.coupled = undo.raw = nullptr;
+    undo.to = arena.out<float>(state(undo)), undo.coupled = nullptr;
+    if (step.args.raw) undo.raw = arena.out<float>(state(undo) / 2, 1);
     if (shape.mix) {
       const Values inverse = reference::inverse(step.want.mix, shape.channels);
       undo.mix = arena.in(std::vector<float>(inverse.begin(), inverse.end()));
@@ -99,6 +100,9 @@ TEST_P(StepTest, InverseUndoesForward) {
     backend().step_inverse(undo, nullptr);
     // The mix rounds values of 5, and the scale's inverse of ten multiplies that.
     expect_close(arena.read(undo.to, state(undo)), step.want.from, 1e-4, "from");
+    if (step.args.raw) {
+      EXPECT_EQ(arena.read(undo.raw, state(undo) / 2), arena.read(step.args.raw, state(undo) / 2));
+    }
   }
 }
 
@@ -133,6 +137,34 @@ TEST_P(StepTest, ColumnsInBf16AreThoseInFloatRounded) {
     for (std::size_t i = 0; i < want.size(); ++i)
       ASSERT_EQ(got[i].bits, to_bf16(want[i]).bits) << told(shape) << ", value " << i;
   }
+}
+
+TEST_P(StepTest, WhatWasKeptMakesTheSameColumnsAgain) {
+  for (const StepShape& shape : step_shapes())
+    for (const Dtype type : {Dtype::bf16, Dtype::f32}) {
+      Arena arena(backend());
+      StepArgs a = make_step(arena, shape).args;
+      a.columns.type = type;
+      a.columns.data = arena.out(type, columns(a), 1);
+      a.kept = arena.out<Bf16>(state(a) / 2, 1);
+      backend().step_forward(a, nullptr);
+      StepArgs again{};
+      again.grid = a.grid, again.channels = a.channels, again.columns = a.columns;
+      again.columns.data = arena.out(type, columns(a), 1);
+      again.again = a.kept;
+      backend().step_forward(again, nullptr);
+      const auto values = [&](const StepArgs& of) {
+        std::vector<float> all;
+        if (type == Dtype::f32) return columns_of(arena, of);
+        for (Bf16 x : arena.read(static_cast<const Bf16*>(of.columns.data), columns(of)))
+          all.push_back(from_bf16(x));
+        return all;
+      };
+      std::vector<float> want = values(a);
+      for (float& x : want) x = from_bf16(to_bf16(x));
+      ASSERT_EQ(values(again), want) << told(shape);
+      arena.results();
+    }
 }
 
 TEST_P(StepTest, HalvesOfABf16GoToTheEvenOne) {
@@ -247,14 +279,13 @@ TEST_P(StepTest, BitsOfAnImageDependNeitherOnTheBatchNorOnThreads) {
 
 RHEO_ON_EVERY_BACKEND(StepTest);
 
-StepArgs step_case(Arena& arena, const CaseShape& shape, bool forward) {
+StepArgs step_case(Arena& arena, const CaseShape& shape) {
   constexpr CouplingKind kKinds[] = {CouplingKind::sigmoid2, CouplingKind::additive,
                                      CouplingKind::bounded, CouplingKind::sigmoid2};
   constexpr int kTaps[] = {9, 1, 9, 0};
   const StepShape step = {shape.grid(),        shape.channels,    kKinds[shape.option],
                           kTaps[shape.option], shape.option != 2, shape.option != 1};
   StepArgs a = make_step(arena, step).args;
-  if (!forward) a.raw = nullptr;
   if (shape.option == 2) {
     a.columns.type = Dtype::bf16;
     a.columns.data = arena.out<Bf16>(shape.pixels() * a.columns.stride, 1);
@@ -265,11 +296,11 @@ StepArgs step_case(Arena& arena, const CaseShape& shape, bool forward) {
 }  // namespace
 
 StepArgs step_forward_case(Arena& arena, const CaseShape& shape) {
-  return step_case(arena, shape, true);
+  return step_case(arena, shape);
 }
 
 StepArgs step_inverse_case(Arena& arena, const CaseShape& shape) {
-  return step_case(arena, shape, false);
+  return step_case(arena, shape);
 }
 
 }  // namespace rheo::test

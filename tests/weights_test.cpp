@@ -22,9 +22,9 @@ struct Prepared {
   std::vector<int> permutations;
 };
 
-Prepared make_weights(Arena& arena, const Folds& f) {
+Prepared make_weights(Arena& arena, const Folds& f, double deviation = 0.4) {
   Prepared made;
-  const std::vector<float> parameters = arena.normal(f.parameters, 0.4);
+  const std::vector<float> parameters = arena.normal(f.parameters, deviation);
   made.parameters = {parameters.begin(), parameters.end()};
   for (std::int64_t i = 0; i < f.signs; ++i) made.signs.push_back(i % 3 ? 1.f : -1.f);
   for (const MixFold& m : f.mixes)
@@ -39,7 +39,8 @@ Prepared make_weights(Arena& arena, const Folds& f) {
                .permutations = arena.in(made.permutations),
                .folded = nullptr,
                .packed = nullptr,
-               .log_det = nullptr};
+               .log_det = nullptr,
+               .workspace = arena.workspace<double>(f.workspace)};
   return made;
 }
 
@@ -49,20 +50,29 @@ void add_outputs(Arena& arena, const Folds& f, void* packed, WeightsArgs& a) {
   a.log_det = arena.out<double>(a.mix_count);
 }
 
+/// W = Perm L U and the scales behind it, as matrices.
+struct MixFactors {
+  int n;
+  Values perm, lower, upper, scale;
+
+  MixFactors(const Prepared& made, const Values& parameters, const MixFold& m)
+      : n(m.channels), perm(n * n, 0.0), lower(perm), upper(perm), scale(perm) {
+    for (int i = 0; i < n; ++i) {
+      perm[i * n + made.permutations[m.permutation + i]] = 1;
+      scale[i * n + i] = std::exp(parameters[m.log_scale + i]);
+      lower[i * n + i] = 1;
+      upper[i * n + i] = made.signs[m.sign + i] * std::exp(parameters[m.log_diagonal + i]);
+      for (int j = 0; j < i; ++j) lower[i * n + j] = parameters[m.lower + i * n + j];
+      for (int j = i + 1; j < n; ++j) upper[i * n + j] = parameters[m.upper + i * n + j];
+    }
+  }
+};
+
 /// M = Perm L U diag(exp(log_scale)), as docs/model.md has it.
 Values mix_of(const Prepared& made, const Values& parameters, const MixFold& m) {
-  const int n = m.channels;
-  Values perm(n * n, 0.0), lower = perm, upper = perm, scale = perm;
-  for (int i = 0; i < n; ++i) {
-    perm[i * n + made.permutations[m.permutation + i]] = 1;
-    scale[i * n + i] = std::exp(parameters[m.log_scale + i]);
-    lower[i * n + i] = 1;
-    upper[i * n + i] = made.signs[m.sign + i] * std::exp(parameters[m.log_diagonal + i]);
-    for (int j = 0; j < i; ++j) lower[i * n + j] = parameters[m.lower + i * n + j];
-    for (int j = i + 1; j < n; ++j) upper[i * n + j] = parameters[m.upper + i * n + j];
-  }
+  const MixFactors f(made, parameters, m);
   using reference::product;
-  return product(product(perm, lower, n), product(upper, scale, n), n);
+  return product(product(f.perm, f.lower, f.n), product(f.upper, f.scale, f.n), f.n);
 }
 
 double log_det_of(const Values& parameters, const MixFold& m) {
@@ -106,11 +116,11 @@ class WeightsTest : public OnBackend {
     return {values.begin(), values.end()};
   }
 
-  /// Value i of a packed matrix.
-  double packed(const ProductFold& p, std::int64_t i) {
-    const char* matrix = static_cast<const char*>(made_.args.packed) + p.matrix;
-    if (p.type == Dtype::f32) return arena_.read(reinterpret_cast<const float*>(matrix) + i, 1)[0];
-    return from_bf16(arena_.read(reinterpret_cast<const Bf16*>(matrix) + i, 1)[0]);
+  /// Value i of what is packed so many bytes from the start.
+  double packed(Dtype type, std::int64_t bytes, std::int64_t i) {
+    const char* first = static_cast<const char*>(made_.args.packed) + bytes;
+    if (type == Dtype::f32) return arena_.read(reinterpret_cast<const float*>(first) + i, 1)[0];
+    return from_bf16(arena_.read(reinterpret_cast<const Bf16*>(first) + i, 1)[0]);
   }
 
   /// What the gradients of weights_prepare_backward are of: random weights on every folded value,
@@ -181,16 +191,28 @@ TEST_P(WeightsTest, ProductsAreScaledWeightsInEachLayout) {
     const double room = p.type == Dtype::f32 ? 5e-7 : 1.0 / 250;
     std::vector<bool> seen(p.stride * p.out * (p.layout == ProductLayout::taps ? p.taps : 1));
     for_each_folded(made_.parameters, p, [&](std::int64_t at, double want, bool matrix) {
-      const double got = matrix ? packed(p, at) : values[at];
+      const double got = matrix ? packed(p.type, p.matrix, at) : values[at];
       ASSERT_NEAR(got, want, (matrix ? room : 5e-7) * std::abs(want));
       if (matrix) seen[at] = true;
     });
     for (std::size_t i = 0; i < seen.size(); ++i) {
-      const double padding = seen[i] ? 0 : packed(p, static_cast<std::int64_t>(i));
+      const double padding = seen[i] ? 0 : packed(p.type, p.matrix, static_cast<std::int64_t>(i));
       ASSERT_EQ(padding, 0) << "value " << i;
     }
   }
   arena_.results();
+}
+
+TEST_P(WeightsTest, BiasOfAProductIsInItsTypeToo) {
+  int biases = 0;
+  for (const ProductFold& p : folds_.products)
+    for (int o = 0; o < (p.linear_bias < 0 ? 0 : p.out); ++o, ++biases) {
+      const double s = std::exp(p.gain * made_.parameters[p.log_scale + o]);
+      const double want = made_.parameters[p.bias + o] * s;
+      ASSERT_NEAR(packed(p.type, p.linear_bias, o), want,
+                  (p.type == Dtype::f32 ? 5e-7 : 1.0 / 250) * std::abs(want));
+    }
+  EXPECT_EQ(biases, 5 + 9 + 2);
 }
 
 TEST_P(WeightsTest, BackwardGivesTheSlopesOfEveryParameter) {
@@ -223,17 +245,100 @@ TEST_P(WeightsTest, BackwardGivesTheSlopesOfEveryParameter) {
       ASSERT_NEAR(got[i], slope, 3e-6 * (1 + std::abs(slope))) << "parameter " << i;
     }
   }
-  EXPECT_EQ(gaps, 1 + 3 * (2 * 5 + 6 * 3 + 2)) << "written, and nothing between";
+  EXPECT_EQ(gaps, 1 + 3 * (2 * 5 + 7 * 3 + 2)) << "written, and nothing between";
+  arena_.results();
+}
+
+/// A mix of a deep level, wider than what a block of threads keeps close to itself.
+class WideMixTest : public OnBackend {
+ protected:
+  static constexpr int kChannels = 200;
+  static constexpr int kSize = kChannels * kChannels;
+
+  void SetUp() override {
+    OnBackend::SetUp();
+    folds_.add_mix(kChannels, 3);
+    // L and U close to one: their inverses grow like (1 + deviation)^channels.
+    made_ = make_weights(arena_, folds_, 0.02);
+    add_outputs(arena_, folds_, nullptr, made_.args);
+    backend().weights_prepare(made_.args, nullptr);
+  }
+
+  const MixFold& mix() const { return folds_.mixes[0]; }
+
+  Arena arena_{backend()};
+  Folds folds_;
+  Prepared made_;
+};
+
+TEST_P(WideMixTest, IsTheProductOfItsFactorsAndItsInverseUndoesIt) {
+  const Values want = mix_of(made_, made_.parameters, mix());
+  const Values inverse = reference::inverse(want, kChannels);
+  const std::vector<float> got = arena_.read(made_.args.folded, folds_.folded);
+  for (int k = 0; k < kSize; ++k) {
+    ASSERT_NEAR(got[mix().mix + k], want[k], 1e-7 * (1 + std::abs(want[k])));
+    ASSERT_NEAR(got[mix().inverse + k], inverse[k], 1e-7 * (1 + std::abs(inverse[k])));
+  }
+  EXPECT_NEAR(arena_.read(made_.args.log_det, 1)[0], log_det_of(made_.parameters, mix()), 1e-12);
+}
+
+TEST_P(WideMixTest, BackwardIsThatOfTheMatrices) {
+  constexpr double kWeight = -0.7;
+  const int n = kChannels;
+  const std::vector<float> dfolded = arena_.normal(folds_.folded);
+  float* gradient = arena_.out<float>(folds_.parameters);
+  backend().weights_prepare_backward({.forward = made_.args,
+                                      .dfolded = arena_.in(dfolded),
+                                      .dpacked = nullptr,
+                                      .dlog_det = kWeight,
+                                      .dparameters = gradient},
+                                     nullptr);
+  const std::vector<float> got = arena_.read(gradient, folds_.parameters);
+  const auto expect = [&](std::int64_t at, double want) {
+    // Float32's rounding of M, times 200 products of N(0, 1), and of the result.
+    ASSERT_NEAR(got[at], want, 2e-6 * (1 + std::abs(want))) << "parameter " << at;
+  };
+
+  const MixFactors f(made_, made_.parameters, mix());
+  const Values g(dfolded.begin() + mix().mix, dfolded.begin() + mix().mix + kSize);
+  const auto transposed = [n](const Values& a) {
+    Values b(a.size());
+    for (int k = 0; k < kSize; ++k) b[k % n * n + k / n] = a[k];
+    return b;
+  };
+  using reference::product;
+  const Values m = mix_of(made_, made_.parameters, mix());
+  const Values a = product(transposed(f.perm), product(g, f.scale, n), n);
+  const Values dlower = product(a, transposed(f.upper), n);
+  const Values dupper = product(transposed(f.lower), a, n);
+  for (int j = 0; j < n; ++j) {
+    double dscale = kWeight * 3, dbias = 0;
+    for (int i = 0; i < n; ++i) {
+      dscale += m[i * n + j] * g[i * n + j];
+      dbias += m[i * n + j] * static_cast<double>(dfolded[mix().sum + i]);
+      expect(mix().lower + i * n + j, i > j ? dlower[i * n + j] : 0);
+      expect(mix().upper + i * n + j, i < j ? dupper[i * n + j] : 0);
+    }
+    expect(mix().log_scale + j, dscale);
+    expect(mix().bias + j, dbias);
+    expect(mix().log_diagonal + j, dupper[j * n + j] * f.upper[j * n + j] + kWeight * 3);
+  }
   arena_.results();
 }
 
 RHEO_ON_EVERY_BACKEND(WeightsTest);
+RHEO_ON_EVERY_BACKEND(WideMixTest);
+
+/// Half of the options have every tensor where a vector may begin.
+Folds folds_case(const CaseShape& shape, Dtype type, Dtype other) {
+  return all_folds(shape.channels, type, other, shape.option < 2 ? 1 : 4);
+}
 
 }  // namespace
 
 WeightsArgs weights_prepare_case(Arena& arena, const CaseShape& shape) {
   const Dtype type = shape.option % 2 ? Dtype::bf16 : Dtype::f32;
-  const Folds folds = all_folds(shape.channels, type, type);
+  const Folds folds = folds_case(shape, type, type);
   // Rows are padded to a multiple of 16, which is most of a narrow one.
   WeightsArgs args = make_weights(arena, folds).args;
   add_outputs(arena, folds, arena.out(type, folds.packed / size_of(type), 0.7), args);
@@ -241,7 +346,7 @@ WeightsArgs weights_prepare_case(Arena& arena, const CaseShape& shape) {
 }
 
 WeightsBackwardArgs weights_prepare_backward_case(Arena& arena, const CaseShape& shape) {
-  const Folds folds = all_folds(shape.channels, Dtype::f32, Dtype::bf16);
+  const Folds folds = folds_case(shape, Dtype::f32, Dtype::bf16);
   Prepared made = make_weights(arena, folds);
   made.args.folded = arena.in(folds.folded);
   return {.forward = made.args,

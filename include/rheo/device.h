@@ -16,6 +16,11 @@ class RHEO_API Device {
   /// @throws Error invalid_argument for a negative number or one over 256.
   static Device cpu(int threads = 0);
 
+  /// GPU `ordinal`, in the order of CUDA_VISIBLE_DEVICES.
+  /// @throws Error unsupported, saying what is missing: the backend's library, a driver, a fitting
+  /// GPU; invalid_argument for an ordinal that this machine does not have.
+  static Device cuda(int ordinal = 0);
+
   /// "cpu", "cuda", "cuda:1" or "auto" (CUDA where it works, else the CPU).
   /// @throws Error invalid_argument for another name; unsupported, saying what is missing, where
   /// CUDA was asked for and cannot be had.
@@ -24,20 +29,25 @@ class RHEO_API Device {
   /// "cpu" or "cuda:0".
   std::string name() const;
 
-  /// For people and run records: "cpu, 2 threads, avx512".
+  /// For people and run records: "cpu, 2 threads, avx512"; "cuda:0, NVIDIA H200, sm_90".
   std::string description() const;
 
-  /// The instruction set in use, which with `threads` decides the bits of a result: "avx512".
-  const char* instruction_set() const;
+  /// What is in use, which with `threads` decides the bits of a result: "avx512"; on a GPU its
+  /// name and architecture.
+  std::string instruction_set() const;
 
-  int threads() const { return threads_; }
+  int threads() const { return threads_; }  ///< Of the CPU; 1 on a GPU.
+  int ordinal() const { return ordinal_; }  ///< Of the GPU; 0 on the CPU.
   const Backend& backend() const { return *backend_; }
 
  private:
-  Device(const Backend& backend, int threads) : backend_(&backend), threads_(threads) {}
+  friend struct DeviceAccess;
+  Device(const Backend& backend, int threads, int ordinal)
+      : backend_(&backend), threads_(threads), ordinal_(ordinal) {}
 
   const Backend* backend_;
   int threads_;
+  int ordinal_;
 };
 
 /// Of the coupling networks' products; the flow state and every log-det are float32 always.

@@ -29,10 +29,6 @@ double sum_of_squares(const float* x, Part part) {
   return sum;
 }
 
-bool finite(double x) {
-  return x - x == 0;
-}
-
 template <AdamKind kKind>
 void update(const AdamArgs& a) {
   const math::AdamFactors f = math::adam_factors(a);
@@ -42,7 +38,7 @@ void update(const AdamArgs& a) {
       math::adam_update<kKind>(f, a.gradient[k], a.parameters[k], a.first[k], a.second[k]);
     if (a.average)
       for (std::int64_t k = part.first; k < part.last; ++k)
-        a.average[k] += f.follow * (a.parameters[k] - a.average[k]);
+        a.average[k] = math::adam_average(f, a.average[k], a.parameters[k]);
   });
 }
 
@@ -57,7 +53,7 @@ void adam_norm(const AdamArgs& a, Stream) {
   for (std::int64_t n = 0; n < a.log_prob_count; ++n) log_prob += a.log_prob[n];
   AdamControl& control = *a.control;
   control.norm = std::sqrt(squares);
-  control.skip = finite(squares) && finite(log_prob) ? 0 : 1;
+  control.skip = math::adam_finite(squares) && math::adam_finite(log_prob) ? 0 : 1;
   if (!control.skip) ++control.updates;
 }
 

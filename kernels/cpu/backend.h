@@ -10,6 +10,7 @@ namespace rheo::cpu {
 
 void* allocate(std::size_t bytes);
 void release(void* memory);
+std::size_t free_bytes();
 void copy(void* to, const void* from, std::size_t bytes, Stream);
 void clear(void* memory, std::size_t bytes, Stream);
 int set_threads(int threads);

@@ -1,7 +1,9 @@
 #include <omp.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "kernels/cpu/backend.h"
@@ -16,6 +18,16 @@ void* allocate(std::size_t bytes) {
 
 void release(void* memory) {
   std::free(memory);
+}
+
+/// What Linux says it can give without swapping, which counts what files have been cached in.
+std::size_t free_bytes() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key, unit;
+  for (std::size_t kibibytes; meminfo >> key >> kibibytes; std::getline(meminfo, unit))
+    if (key == "MemAvailable:") return kibibytes * 1024;
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
 void copy(void* to, const void* from, std::size_t bytes, Stream) {

@@ -17,27 +17,9 @@ void for_each_value(const PriorArgs& a, const Tile& tile, const F& f) {
   }
 }
 
-struct Whitened {
-  float eps;
-  float log_sd;
-};
-
-Whitened whiten(const PriorArgs& a, std::int64_t z, std::int64_t parameter) {
-  const float log_sd = math::prior_log_sd(a.log_sd[parameter], a.bounded);
-  return {(a.z[z] - a.mean[parameter]) * std::exp(-log_sd), log_sd};
-}
-
-/// With u = (z - mean) / sd: dz = -u / sd, dmean = u / sd, dlog_sd = u^2 - 1, times dL/dlog p.
-struct PriorGradient {
-  float dz;
-  float dlog_sd;
-};
-
-PriorGradient gradient(const PriorArgs& a, std::int64_t z, std::int64_t parameter,
-                       float dlog_prob) {
-  const Whitened w = whiten(a, z, parameter);
-  const float slope = math::prior_log_sd_slope(w.log_sd, a.bounded);
-  return {-w.eps * std::exp(-w.log_sd) * dlog_prob, (w.eps * w.eps - 1.f) * slope * dlog_prob};
+math::PriorGradient gradient(const PriorArgs& a, std::int64_t z, std::int64_t parameter,
+                             float dlog_prob) {
+  return math::prior_gradient(a.z[z], a.mean[parameter], a.log_sd[parameter], a.bounded, dlog_prob);
 }
 
 /// Gradients of the rows by label: a channel at a time, images in order.
@@ -49,7 +31,7 @@ void backward_by_label(const PriorBackwardArgs& b) {
       const std::int64_t parameter = (a.labels ? a.labels[n] : 0) * a.parameter_stride + c;
       double dmean = 0, dlog_sd = 0;
       for (std::int64_t p = n * pixels; p < (n + 1) * pixels; ++p) {
-        const PriorGradient g = gradient(a, p * a.z_stride + c, parameter, b.dlog_prob[n]);
+        const math::PriorGradient g = gradient(a, p * a.z_stride + c, parameter, b.dlog_prob[n]);
         b.dz[p * a.z_stride + c] = g.dz;
         dmean -= static_cast<double>(g.dz);
         dlog_sd += static_cast<double>(g.dlog_sd);
@@ -79,7 +61,8 @@ void prior_log_prob(const PriorArgs& a, Stream) {
   for_each_tile(a.grid, [&](const Tile& tile) {
     double log_prob = 0;
     for_each_value(a, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t eps) {
-      const Whitened w = whiten(a, z, parameter);
+      const math::Whitened w =
+          math::whiten(a.z[z], a.mean[parameter], a.log_sd[parameter], a.bounded);
       if (a.eps) a.eps[eps] = w.eps;
       log_prob += static_cast<double>(math::gaussian_log_prob(w.eps, w.log_sd));
     });
@@ -91,8 +74,7 @@ void prior_log_prob(const PriorArgs& a, Stream) {
 void prior_sample(const PriorArgs& a, Stream) {
   for_each_tile(a.grid, [&](const Tile& tile) {
     for_each_value(a, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t eps) {
-      const float log_sd = math::prior_log_sd(a.log_sd[parameter], a.bounded);
-      a.z[z] = a.mean[parameter] + std::exp(log_sd) * a.eps[eps];
+      a.z[z] = math::colour(a.eps[eps], a.mean[parameter], a.log_sd[parameter], a.bounded);
     });
   });
 }
@@ -101,7 +83,7 @@ void prior_backward(const PriorBackwardArgs& b, Stream) {
   if (b.forward.by_label) return backward_by_label(b);
   for_each_tile(b.forward.grid, [&](const Tile& tile) {
     for_each_value(b.forward, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t) {
-      const PriorGradient g = gradient(b.forward, z, parameter, b.dlog_prob[tile.image]);
+      const math::PriorGradient g = gradient(b.forward, z, parameter, b.dlog_prob[tile.image]);
       b.dz[z] = g.dz;
       b.dmean[parameter] = -g.dz;
       b.dlog_sd[parameter] = g.dlog_sd;

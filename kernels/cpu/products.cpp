@@ -58,7 +58,7 @@ std::unique_ptr<CompiledProduct> build(const Product& p) {
   const dnnl::memory::desc a({p.m, p.k}, type_of(p.type), {p.a_row, p.a_col});
   const dnnl::memory::desc b({p.k, p.n}, type_of(p.type), {p.b_row, p.b_col});
   const dnnl::memory::desc c({p.m, p.n}, type_of(p.c_type), {p.c_row, 1});
-  const dnnl::memory::desc bias({1, p.n}, dnnl::memory::data_type::f32, {p.n, 1});
+  const dnnl::memory::desc bias({1, p.n}, type_of(p.c_type), {p.n, 1});
   const auto described = p.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
   const dnnl::matmul::primitive_desc chosen(described, attributes(p), engine());
   return std::make_unique<CompiledProduct>(
@@ -102,7 +102,7 @@ const CompiledProduct& compile(const Product& product) {
   return *entry;
 }
 
-Outcome run(const CompiledProduct& p, const void* a, const void* b, const float* bias, void* c) {
+Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* bias, void* c) {
   try {
     thread_local dnnl::stream stream(engine());
     const auto memory = [](const dnnl::memory::desc& desc, const void* data) {

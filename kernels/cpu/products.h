@@ -18,7 +18,7 @@ struct Product {
   std::int64_t a_row, a_col;  // a is [m, k]: steps between its rows and columns
   std::int64_t b_row, b_col;  // b is [k, n]
   std::int64_t c_row;         // c is [m, n], dense in a row
-  bool bias;                  // [n] float32
+  bool bias;                  // [n] of c_type
   bool relu;
   bool accumulate;  // c += in place of c =
 
@@ -36,7 +36,7 @@ const CompiledProduct& compile(const Product& product);
 enum class Outcome : int { done, failed, no_room };
 
 /// Inside a parallel loop or outside. Never throws.
-Outcome run(const CompiledProduct& product, const void* a, const void* b, const float* bias,
+Outcome run(const CompiledProduct& product, const void* a, const void* b, const void* bias,
             void* c);
 
 /// Throws Error device or out_of_memory unless `outcome` is done.

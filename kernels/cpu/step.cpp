@@ -79,11 +79,11 @@ void couple(const StepArgs& a, const Tile& tile, const TileValues& v) {
   }
   for (int p = 0; p < tile.count; ++p)
     for (int c = 0; c < half; ++c) v.state[p * a.channels + half + c] = v.moved[p * half + c];
+  if (a.raw && out != half)
+    std::memcpy(a.raw + tile.row(a.grid) * half, v.raw, sizeof(float) * count);
   if (!kForward) return;
   a.log_det.data[tile.image * a.log_det.stride + tile.index] =
       a.kind == CouplingKind::additive ? 0.f : sum_of(v.log, count);
-  if (a.raw && out != half)
-    std::memcpy(a.raw + tile.row(a.grid) * half, v.raw, sizeof(float) * count);
 }
 
 /// mixed = matrix (state + before) - after: `transposed` [C, C] is indexed [input][output].
@@ -121,6 +121,22 @@ void write_columns(const Grid& grid, const Tile& tile, const float* values, int 
   });
 }
 
+void write_columns(const StepArgs& a, const Tile& tile, const float* values) {
+  if (a.columns.data == nullptr) return;
+  if (a.columns.type == Dtype::f32)
+    write_columns<float>(a.grid, tile, values, a.channels, a.columns);
+  else
+    write_columns<std::uint16_t>(a.grid, tile, values, a.channels, a.columns);
+}
+
+/// f(p, c, i) for each value of the first half of a tile's pixels, value i of all such.
+template <class F>
+void for_each_half(const StepArgs& a, const Tile& tile, const F& f) {
+  const int half = a.channels / 2;
+  for (int p = 0; p < tile.count; ++p)
+    for (int c = 0; c < half; ++c) f(p, c, (tile.row(a.grid) + p) * half + c);
+}
+
 void transpose(const float* from, int n, float* to) {
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) to[j * n + i] = from[i * n + j];
@@ -132,6 +148,12 @@ void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, flo
   const TileValues v(scratch, n);
   const std::int64_t first = tile.row(a.grid) * n;
   const std::size_t bytes = sizeof(float) * tile.count * n;
+  if (a.again) {
+    for_each_half(a, tile, [&](int p, int c, std::int64_t i) {
+      v.state[p * n + c] = from_bf16(static_cast<const std::uint16_t*>(a.again)[i]);
+    });
+    return write_columns(a, tile, v.state);
+  }
   std::memcpy(v.state, a.from + first, bytes);
   if (a.taps.data) couple<kForward>(a, tile, v);
   if (a.coupled) std::memcpy(a.coupled + first, v.state, bytes);
@@ -144,11 +166,11 @@ void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, flo
     result = v.mixed;
   }
   if (a.to) std::memcpy(a.to + first, result, bytes);
-  if (a.columns.data == nullptr) return;
-  if (a.columns.type == Dtype::f32)
-    write_columns<float>(a.grid, tile, result, n, a.columns);
-  else
-    write_columns<std::uint16_t>(a.grid, tile, result, n, a.columns);
+  if (a.kept)
+    for_each_half(a, tile, [&](int p, int c, std::int64_t i) {
+      static_cast<std::uint16_t*>(a.kept)[i] = to_bf16(result[p * n + c]);
+    });
+  write_columns(a, tile, result);
 }
 
 template <bool kForward>

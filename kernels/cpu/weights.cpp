@@ -3,22 +3,9 @@
 #include "kernels/cpu/neighbours.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/scratch.h"
 
 namespace rheo::cpu::RHEO_ISA {
 namespace {
-
-/// Room for one mix: four matrices of doubles, C x C (scratch counts floats).
-std::size_t mix_floats(int channels) {
-  return std::size_t{8} * channels * channels;
-}
-
-int widest(const WeightsArgs& a) {
-  int channels = 0;
-  for (int i = 0; i < a.mix_count; ++i)
-    channels = a.mixes[i].channels > channels ? a.mixes[i].channels : channels;
-  return channels;
-}
 
 /// L (unit lower) and U of one mix, in double.
 struct Factors {
@@ -30,10 +17,10 @@ struct Factors {
     for (int i = 0; i < n; ++i)
       for (int j = 0; j < n; ++j) {
         const std::int64_t k = std::int64_t{i} * n + j;
-        const double diagonal = static_cast<double>(a.signs[m.sign + i]) *
-                                std::exp(static_cast<double>(a.parameters[m.log_diagonal + i]));
         lower[k] = i > j ? static_cast<double>(a.parameters[m.lower + k]) : i == j ? 1 : 0;
-        upper[k] = i < j ? static_cast<double>(a.parameters[m.upper + k]) : i == j ? diagonal : 0;
+        upper[k] = i < j    ? static_cast<double>(a.parameters[m.upper + k])
+                   : i == j ? math::mix_diagonal(a, m, i)
+                            : 0;
       }
   }
 };
@@ -47,8 +34,7 @@ void fold_mix(const WeightsArgs& a, const MixFold& m, const Factors& f) {
       double sum = 0;
       for (int k = 0; k <= (row < j ? row : j); ++k)
         sum += f.lower[row * n + k] * f.upper[k * n + j];
-      const double scale = std::exp(static_cast<double>(a.parameters[m.log_scale + j]));
-      a.folded[m.mix + i * n + j] = static_cast<float>(sum * scale);
+      a.folded[m.mix + i * n + j] = static_cast<float>(sum * math::mix_scale(a, m, j));
     }
   }
 }
@@ -65,8 +51,7 @@ void invert_mix(const WeightsArgs& a, const MixFold& m, const Factors& f, double
     for (int i = n - 1; i >= 0; --i) {
       for (int k = i + 1; k < n; ++k) x[i] -= f.upper[i * n + k] * x[k];
       x[i] /= f.upper[i * n + i];
-      const double scale = std::exp(-static_cast<double>(a.parameters[m.log_scale + i]));
-      a.folded[m.inverse + i * n + column] = static_cast<float>(x[i] * scale);
+      a.folded[m.inverse + i * n + column] = static_cast<float>(x[i] / math::mix_scale(a, m, i));
     }
   }
 }
@@ -77,10 +62,6 @@ double constant_log_det(const WeightsArgs& a, const MixFold& m) {
     sum += static_cast<double>(a.parameters[m.log_scale + i]) +
            static_cast<double>(a.parameters[m.log_diagonal + i]);
   return sum * static_cast<double>(m.pixels);
-}
-
-float scale_of(const WeightsArgs& a, const ProductFold& p, int o) {
-  return std::exp(p.gain * a.parameters[p.log_scale + o]);
 }
 
 /// f(index into the matrix, index into the parameter) for each weight of output o.
@@ -99,10 +80,12 @@ void for_each_weight(const ProductFold& p, int o, const F& f) {
 template <class T>
 void fold_output(const WeightsArgs& a, const ProductFold& p, int o) {
   T* matrix = reinterpret_cast<T*>(static_cast<char*>(a.packed) + p.matrix);
-  const float s = scale_of(a, p, o);
+  const float s = math::product_scale(a, p, o);
   for_each_weight(
       p, o, [&](std::int64_t to, std::int64_t from) { store(matrix[to], a.parameters[from] * s); });
   const float bias = a.parameters[p.bias + o] * s;
+  if (p.linear_bias >= 0)
+    store(reinterpret_cast<T*>(static_cast<char*>(a.packed) + p.linear_bias)[o], bias);
   if (p.layout == ProductLayout::taps) {
     a.folded[p.folded_bias + o] = bias;
     for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
@@ -134,7 +117,7 @@ ConstantGradients constant_gradients(const WeightsBackwardArgs& b, const Product
 /// With s the scale: d(parameter) = s d(folded), dlog_scale = gain sum of d(folded) folded.
 void output_backward(const WeightsBackwardArgs& b, const ProductFold& p, int o) {
   const WeightsArgs& a = b.forward;
-  const float s = scale_of(a, p, o);
+  const float s = math::product_scale(a, p, o);
   const float* dmatrix = b.dpacked + p.dmatrix;
   double dot = 0;
   const auto pull = [&](float gradient, std::int64_t parameter) {
@@ -158,7 +141,7 @@ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors&
   const float *g = b.dfolded + m.mix, *mix = a.folded + m.mix, *sum = b.dfolded + m.sum;
   const double constant = b.dlog_det * static_cast<double>(m.pixels);
   for (int j = 0; j < n; ++j) {
-    const double scale = std::exp(static_cast<double>(a.parameters[m.log_scale + j]));
+    const double scale = math::mix_scale(a, m, j);
     double dscale = constant, dbias = 0;
     for (int i = 0; i < n; ++i) {
       const double gij = static_cast<double>(g[i * n + j]);
@@ -189,10 +172,9 @@ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors&
 /// f(factors, two more matrices, mix index) on every mix.
 template <class F>
 void for_each_mix(const WeightsArgs& a, const F& f) {
-  const ThreadScratch scratch(mix_floats(widest(a)));
   parallel_for(a.mix_count, [&](std::int64_t i) {
     const MixFold& m = a.mixes[i];
-    double* room = reinterpret_cast<double*>(scratch.mine());
+    double* room = a.workspace + m.room;
     const std::int64_t size = std::int64_t{m.channels} * m.channels;
     f(i, m, Factors(a, m, room), room + 2 * size, room + 3 * size);
   });

@@ -1,7 +1,5 @@
 #include "src/model/flow.h"
 
-#include <algorithm>
-
 namespace rheo {
 namespace {
 
@@ -15,79 +13,11 @@ std::int64_t latent_offset(const Layout& layout, int level) {
   return offset;
 }
 
-Columns without_room(const LevelLayout& level, Dtype type, bool edge) {
-  return {nullptr, type, 9, level.channels / 2, level.columns_stride, edge};
-}
-
 }  // namespace
 
 CouplingKind Flow::kind() const {
   if (config_.coupling == Coupling::additive) return CouplingKind::additive;
   return config_.scale == Scale::sigmoid2 ? CouplingKind::sigmoid2 : CouplingKind::bounded;
-}
-
-FlowBuffers::Step Flow::plan_step(Arena& arena, const LevelLayout& level, const Grid& grid,
-                                  bool keep) const {
-  const std::int64_t pixels = grid.pixels();
-  FlowBuffers::Step step{};
-  step.columns = without_room(level, network_, config_.edge_bias);
-  step.columns.data = arena.take_bytes(pixels * level.columns_stride * size_of(network_));
-  step.h1 = arena.take_bytes(pixels * config_.hidden * size_of(network_));
-  step.h2 = arena.take_bytes(pixels * config_.hidden * size_of(network_));
-  if (keep && kind() != CouplingKind::additive)
-    step.raw = arena.take<float>(pixels * level.channels / 2);
-  return step;
-}
-
-FlowBuffers::Level Flow::plan_level(Arena& arena, int l, FlowBuffers& b) const {
-  const LevelLayout& level = layout_.levels[l];
-  FlowBuffers::Level buffers{};
-  buffers.grid = {b.count, level.height, level.width};
-  const std::int64_t pixels = buffers.grid.pixels(), size = pixels * level.channels;
-  buffers.entry = arena.take<float>(size);
-  buffers.state = b.backward ? arena.take<float>(size) : buffers.entry;
-  if (b.backward) buffers.dstate = arena.take<float>(size);
-  for (int k = 0; k < config_.steps; ++k) {
-    if (k == 0 || b.backward)
-      buffers.steps.push_back(plan_step(arena, level, buffers.grid, b.backward));
-    else
-      buffers.steps.push_back(buffers.steps[0]);
-    if (!b.backward) continue;
-    // The last coupling leaves its result in the level's state, where nothing overwrites it.
-    buffers.steps[k].coupled = k + 1 < config_.steps ? arena.take<float>(size) : nullptr;
-  }
-  buffers.split_columns = without_room(level, Dtype::f32, config_.edge_bias);
-  if (level.has_split) {
-    buffers.split_columns.data = arena.take<float>(pixels * level.columns_stride);
-    buffers.split = arena.take<float>(size);
-    if (b.backward) buffers.dsplit = arena.take<float>(size);
-  }
-  return buffers;
-}
-
-FlowBuffers Flow::plan(Arena& arena, std::int64_t count, bool backward) const {
-  FlowBuffers b{};
-  b.count = count, b.backward = backward;
-  std::int64_t taps = 0, hidden = 0, columns = 0, sums = 0;
-  for (int l = 0; l < config_.levels; ++l) {
-    const LevelLayout& level = layout_.levels[l];
-    b.levels.push_back(plan_level(arena, l, b));
-    const Grid& grid = b.levels[l].grid;
-    taps = std::max(taps, grid.pixels() * 9 * outputs(level.channels));
-    hidden = std::max(hidden, grid.pixels() * config_.hidden);
-    columns = std::max(columns, grid.pixels() * level.columns_stride);
-    sums = std::max(sums, step_backward_workspace(grid, level.channels, 9));
-    b.partials_used += tiles_of(grid) * (config_.steps + 1);
-  }
-  b.taps = arena.take<float>(taps);
-  b.partials = {arena.take<float>(count * b.partials_used), b.partials_used};
-  b.log_prob = arena.take<double>(count);
-  if (!backward) return b;
-  b.dh1 = arena.take_bytes(hidden * size_of(network_));
-  b.dh2 = arena.take_bytes(hidden * size_of(network_));
-  b.dcolumns = arena.take<float>(columns);
-  b.sums = arena.take<float>(sums);
-  return b;
 }
 
 SqueezeArgs Flow::squeeze_of(const FlowBuffers& b, int l, const float* from, float* to) const {
@@ -103,7 +33,7 @@ Partials Flow::partials_of(const FlowBuffers& b, int level, int step) const {
 
 Taps Flow::taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const {
   const ProductFold& conv3 = layout_.conv(step_index(level, step), 2);
-  return {b.taps, 9, w.folded + conv3.folded_bias,
+  return {b.scratch[0].taps, 9, w.folded + conv3.folded_bias,
           conv3.edge < 0 ? nullptr : w.folded + conv3.folded_edge};
 }
 
@@ -154,16 +84,19 @@ void Flow::split_parameters(const FlowBuffers& b, const Weights& w, int l) const
                            .bias = nullptr,
                            .relu = false,
                            .y_type = Dtype::f32,
-                           .y = level.split},
-                          nullptr);
+                           .y = level.split,
+                           .mask = nullptr},
+                          stream());
 }
 
-void Flow::network(const FlowBuffers& b, const Weights& w, int l, int k) const {
+void Flow::network(const FlowBuffers& b, const Weights& w, int l, int k, int products) const {
   const FlowBuffers::Step& step = b.levels[l].steps[k];
   const int s = step_index(l, k);
   const void* x[] = {step.columns.data, step.h1, step.h2};
-  void* y[] = {step.h1, step.h2, b.taps};
-  for (int i = 0; i < 3; ++i) {
+  void* y[] = {step.h1, step.h2, b.scratch[0].taps};
+  void* masks[] = {step.mask1, step.mask2, nullptr};
+  const char* packed = static_cast<const char*>(w.packed);
+  for (int i = 0; i < products; ++i) {
     const ProductFold& conv = layout_.conv(s, i);
     const bool last = i == 2;
     backend_.linear_forward({.rows = b.levels[l].grid.pixels(),
@@ -171,12 +104,13 @@ void Flow::network(const FlowBuffers& b, const Weights& w, int l, int k) const {
                              .out = last ? conv.taps * conv.out : conv.out,
                              .type = network_,
                              .x = x[i],
-                             .weight = static_cast<const char*>(w.packed) + conv.matrix,
-                             .bias = i == 1 ? w.folded + conv.folded_bias : nullptr,
+                             .weight = packed + conv.matrix,
+                             .bias = conv.linear_bias < 0 ? nullptr : packed + conv.linear_bias,
                              .relu = !last,
                              .y_type = last ? Dtype::f32 : network_,
-                             .y = y[i]},
-                            nullptr);
+                             .y = y[i],
+                             .mask = masks[i]},
+                            stream());
   }
 }
 
@@ -193,25 +127,27 @@ void Flow::forward_level(const FlowBuffers& b, const Weights& w, int l, float* e
       network(b, w, l, k);
       step.taps = taps_of(b, w, l, k), step.kind = kind();
       step.log_det = partials_of(b, l, k);
-      step.raw = buffers.steps[k].raw, step.coupled = buffers.steps[k].coupled;
+      if (b.keep != Keep::invert)
+        step.raw = buffers.steps[k].raw, step.coupled = buffers.steps[k].coupled;
     }
     if (k + 1 < config_.steps) {
       const MixFold& mix = layout_.mixes[step_index(l, k + 1)];
       step.mix = w.folded + mix.mix, step.bias = w.parameters + mix.bias;
       step.columns = buffers.steps[k + 1].columns;
+      step.kept = buffers.steps[k + 1].kept;
     }
-    backend_.step_forward(step, nullptr);
+    backend_.step_forward(step, stream());
   }
   if (!level.has_split) return;
   split_parameters(b, w, l);
-  backend_.prior_log_prob(split_of(b, l, eps), nullptr);
+  backend_.prior_log_prob(split_of(b, l, eps), stream());
 }
 
 void Flow::forward(const FlowBuffers& b, const Weights& w, const float* x, const int* labels,
                    float* eps) const {
   for (int l = 0; l < config_.levels; ++l) {
     const float* from = l == 0 ? x : b.levels[l - 1].state;
-    backend_.squeeze_forward(squeeze_of(b, l, from, b.levels[l].entry), nullptr);
+    backend_.squeeze_forward(squeeze_of(b, l, from, b.levels[l].entry), stream());
     forward_level(b, w, l, eps);
   }
   top_log_prob(b, w, labels, eps);
@@ -219,14 +155,14 @@ void Flow::forward(const FlowBuffers& b, const Weights& w, const float* x, const
 
 void Flow::top_log_prob(const FlowBuffers& b, const Weights& w, const int* labels,
                         float* eps) const {
-  backend_.prior_log_prob(top_of(b, w, labels, eps), nullptr);
+  backend_.prior_log_prob(top_of(b, w, labels, eps), stream());
   backend_.log_det_sum({.partials = b.partials,
                         .count = b.count,
                         .used = b.partials_used,
                         .constants = w.log_det,
                         .constant_count = static_cast<int>(layout_.mixes.size()),
                         .log_prob = b.log_prob},
-                       nullptr);
+                       stream());
 }
 
 void Flow::inverse_start(const FlowBuffers& b, const Weights& w, const float* eps,
@@ -239,14 +175,14 @@ void Flow::inverse_start(const FlowBuffers& b, const Weights& w, const float* ep
   float* latents = const_cast<float*>(eps);
   if (layout_.levels[l].has_split) {
     columns.columns = level.split_columns;
-    backend_.step_inverse(columns, nullptr);
+    backend_.step_inverse(columns, stream());
     split_parameters(b, w, l);
-    backend_.prior_sample(split_of(b, l, latents), nullptr);
+    backend_.prior_sample(split_of(b, l, latents), stream());
   } else {
-    backend_.prior_sample(top_of(b, w, labels, latents), nullptr);
+    backend_.prior_sample(top_of(b, w, labels, latents), stream());
   }
   columns.columns = level.steps[config_.steps - 1].columns;
-  backend_.step_inverse(columns, nullptr);
+  backend_.step_inverse(columns, stream());
 }
 
 void Flow::inverse_step(const FlowBuffers& b, const Weights& w, int l, int k) const {
@@ -259,7 +195,7 @@ void Flow::inverse_step(const FlowBuffers& b, const Weights& w, int l, int k) co
   step.taps = taps_of(b, w, l, k), step.kind = kind();
   step.mix = w.folded + mix.inverse, step.bias = w.parameters + mix.bias;
   if (k > 0) step.columns = level.steps[k - 1].columns;
-  backend_.step_inverse(step, nullptr);
+  backend_.step_inverse(step, stream());
 }
 
 }  // namespace rheo

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "rheo/config.h"
 #include "src/arena.h"
 #include "src/model/layout.h"
+#include "src/queue.h"
 
 namespace rheo {
 
@@ -25,15 +25,26 @@ struct WeightGradients {
   float* packed;
 };
 
+/// What a forward pass leaves for backward.
+enum class Keep {
+  nothing,  // there is none
+  full,     // each step's columns and hidden activations, its coupling's output and raw
+  state,    // the coupling's output and raw; columns and hidden activations are made again
+  invert,   // with a bf16 network the bits of its input; all else by inverting
+};
+
 /// Room for one batch, taken from an arena.
 struct FlowBuffers {
-  /// What one flow step keeps for backward; all steps of a level share one when nothing is kept.
+  /// Of one flow step. What is not kept is shared by all steps of all levels.
   struct Step {
     Columns columns;
     void* h1;        // [P, hidden]
     void* h2;        // [P, hidden]
+    void* mask1;     // of h1's ReLU; null: the backend makes none
+    void* mask2;     // of h2's
     float* raw;      // [P, C / 2]
     float* coupled;  // [P, C]
+    void* kept;      // [P, C / 2] bf16: the network's input
   };
   struct Level {
     Grid grid;
@@ -47,11 +58,16 @@ struct FlowBuffers {
   };
 
   std::int64_t count;  // images
-  bool backward;
+  Keep keep;
   std::vector<Level> levels;
-  float* taps;      // [P, 9 outputs] of the step at hand; backward: its gradient
-  void* dh1;        // [P, hidden]
-  void* dh2;        // [P, hidden]
+  /// What a step's gradients of weights are made of: two in turn, where those of one step are
+  /// still being made beside the next step's work; else both are the same.
+  struct Scratch {
+    float* taps;  // [P, 9 outputs] of the step at hand; backward: its gradient
+    void* dh1;    // [P, hidden]
+    void* dh2;    // [P, hidden]
+  };
+  Scratch scratch[Queue::kSides];
   float* dcolumns;  // [P, stride]
   float* sums;      // workspace of step_backward
   Partials partials;
@@ -62,11 +78,15 @@ struct FlowBuffers {
 /// The order of calls: a Glow in both directions and its gradient, on any backend. Holds no memory.
 class Flow {
  public:
-  Flow(const ModelConfig& config, const Layout& layout, const Backend& backend, Dtype network)
-      : config_(config), layout_(layout), backend_(backend), network_(network) {}
+  Flow(const ModelConfig& config, const Layout& layout, const Queue& queue, Dtype network)
+      : config_(config),
+        layout_(layout),
+        queue_(queue),
+        backend_(queue.backend()),
+        network_(network) {}
 
   /// Lays buffers for `count` images out in `arena` (a dry run over none gives the size).
-  FlowBuffers plan(Arena& arena, std::int64_t count, bool backward) const;
+  FlowBuffers plan(Arena& arena, std::int64_t count, Keep keep) const;
 
   /// x [N, H, W, C] to log p in b.log_prob and, where `eps` is not null, latents [N, D].
   /// Labels may be null.
@@ -86,8 +106,8 @@ class Flow {
   void backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
                 const float* dlog_prob, const int* labels, float* dx) const;
 
-  /// The network's hidden activations and taps of step `s` from its columns.
-  void network(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  /// The network's hidden activations and taps of a step from its columns: its first `products`.
+  void network(const FlowBuffers& b, const Weights& w, int level, int step, int products = 3) const;
 
   /// What `network` left, with the folded bias and edge of the step.
   Taps taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const;
@@ -95,12 +115,28 @@ class Flow {
   CouplingKind kind() const;
   int outputs(int channels) const { return coupling_outputs(kind(), channels); }
   int step_index(int level, int step) const { return level * config_.steps + step; }
+  /// Whose scratch and side stream a step's backward uses: its neighbours use the other.
+  int side_of(int level, int step) const { return step_index(level, step) % Queue::kSides; }
   SqueezeArgs squeeze_of(const FlowBuffers& b, int level, const float* from, float* to) const;
 
  private:
-  FlowBuffers::Step plan_step(Arena& arena, const LevelLayout& level, const Grid& grid,
-                              bool keep) const;
-  FlowBuffers::Level plan_level(Arena& arena, int level, FlowBuffers& b) const;
+  Stream stream() const { return queue_.stream(); }
+  FlowBuffers::Step plan_hidden(Arena& arena, std::int64_t pixels, std::int64_t columns,
+                                bool masks) const;
+  FlowBuffers::Step plan_step(Arena& arena, const LevelLayout& level, const FlowBuffers& b,
+                              const FlowBuffers::Step& shared, bool last) const;
+  FlowBuffers::Level plan_level(Arena& arena, int level, const FlowBuffers& b,
+                                const FlowBuffers::Step& shared) const;
+  void plan_scratch(Arena& arena, FlowBuffers& b, std::int64_t pixels, std::int64_t taps,
+                    const FlowBuffers::Step& shared) const;
+  /// Whether gradients of weights are made beside the next step's work: they need what that step
+  /// would overwrite if it were not kept.
+  bool overlaps(const FlowBuffers& b) const {
+    return b.keep == Keep::full && queue_.side(0) != nullptr;
+  }
+  Stream side_stream(const FlowBuffers& b, int level, int step) const {
+    return overlaps(b) ? queue_.side(side_of(level, step)) : stream();
+  }
   PriorArgs top_of(const FlowBuffers& b, const Weights& w, const int* labels, float* eps) const;
   PriorArgs split_of(const FlowBuffers& b, int level, float* eps) const;
   void split_parameters(const FlowBuffers& b, const Weights& w, int level) const;
@@ -108,6 +144,8 @@ class Flow {
   void forward_level(const FlowBuffers& b, const Weights& w, int level, float* eps) const;
   void split_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                       const float* dlog_prob) const;
+  void remake(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  void invert_step(const FlowBuffers& b, const Weights& w, int level, int step) const;
   void network_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                         int step) const;
   void level_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
@@ -118,6 +156,7 @@ class Flow {
 
   const ModelConfig& config_;
   const Layout& layout_;
+  const Queue& queue_;
   const Backend& backend_;
   Dtype network_;
 };
@@ -133,7 +172,7 @@ void Flow::inverse(const FlowBuffers& b, const Weights& w, const float* eps, con
       after_step(l, k);
     }
     float* to = l == 0 ? x : b.levels[l - 1].state;
-    backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].state, to), nullptr);
+    backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].state, to), stream());
   }
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "src/model/flow.h"
 
 namespace rheo {
@@ -10,12 +12,14 @@ void Flow::backward(const FlowBuffers& b, const Weights& w, const WeightGradient
                            .dz = b.levels[top].dstate,
                            .dmean = d.parameters + layout_.prior_mean,
                            .dlog_sd = d.parameters + layout_.prior_log_sd},
-                          nullptr);
+                          stream());
   for (int l = top; l >= 0; --l) {
     level_backward(b, w, d, l, dlog_prob);
     float* to = l == 0 ? dx : b.levels[l - 1].dstate;
-    if (to) backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].dstate, to), nullptr);
+    if (to) backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].dstate, to), stream());
   }
+  const int steps = config_.levels * config_.steps;
+  for (int i = 0; i < std::min(Queue::kSides, steps); ++i) backend_.wait(stream(), queue_.side(i));
 }
 
 void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
@@ -29,7 +33,7 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
                            .dz = level.dstate + half,
                            .dmean = level.dsplit,
                            .dlog_sd = level.dsplit + half},
-                          nullptr);
+                          stream());
   backend_.linear_backward_weights({.rows = rows,
                                     .in = split.stride,
                                     .out = split.out,
@@ -38,7 +42,7 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
                                     .x = level.split_columns.data,
                                     .dweight = d.packed + split.dmatrix,
                                     .dbias = nullptr},
-                                   nullptr);
+                                   stream());
   backend_.linear_backward_data({.rows = rows,
                                  .in = split.stride,
                                  .out = split.out,
@@ -46,21 +50,68 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
                                  .dy = level.dsplit,
                                  .weight = static_cast<const char*>(w.packed) + split.matrix,
                                  .x = nullptr,
+                                 .mask = nullptr,
                                  .dx_type = Dtype::f32,
                                  .dx = b.dcolumns},
-                                nullptr);
+                                stream());
+}
+
+/// Makes what the backward pass of mix k + 1 and coupling k needs and was not kept.
+void Flow::remake(const FlowBuffers& b, const Weights& w, int l, int k) const {
+  const FlowBuffers::Level& level = b.levels[l];
+  if (b.keep == Keep::invert) return invert_step(b, w, l, k);
+  if (b.keep == Keep::full || k < 0) return;
+  StepArgs columns{};  // the first half passes a coupling as it is
+  columns.grid = level.grid, columns.channels = layout_.levels[l].channels;
+  columns.from = k + 1 < config_.steps ? level.steps[k].coupled : level.state;
+  columns.columns = level.steps[k].columns;
+  backend_.step_forward(columns, stream());
+  network(b, w, l, k, 2);
+}
+
+/// The level's state is what mix k + 1 returned. Its input goes to the level's entry, the input of
+/// coupling k back to the state; what the network makes on the way is left in its place.
+void Flow::invert_step(const FlowBuffers& b, const Weights& w, int l, int k) const {
+  const FlowBuffers::Level& level = b.levels[l];
+  StepArgs mix{};
+  mix.grid = level.grid, mix.channels = layout_.levels[l].channels;
+  mix.from = level.state, mix.to = level.entry;
+  if (k + 1 < config_.steps) {
+    const MixFold& fold = layout_.mixes[step_index(l, k + 1)];
+    mix.mix = w.folded + fold.inverse, mix.bias = w.parameters + fold.bias;
+  }
+  if (k >= 0 && level.steps[k].kept == nullptr) mix.columns = level.steps[k].columns;
+  backend_.step_inverse(mix, stream());
+  if (k < 0) return;
+  StepArgs coupling{};
+  coupling.grid = level.grid, coupling.channels = mix.channels;
+  if (level.steps[k].kept) {
+    // A state that was got back rounds to other bits than the one that the network saw.
+    coupling.again = level.steps[k].kept, coupling.columns = level.steps[k].columns;
+    backend_.step_forward(coupling, stream());
+    coupling.again = nullptr, coupling.columns = {};
+  }
+  network(b, w, l, k);
+  coupling.from = level.entry, coupling.to = level.state;
+  coupling.taps = taps_of(b, w, l, k), coupling.kind = kind();
+  coupling.raw = level.steps[k].raw;
+  backend_.step_inverse(coupling, stream());
 }
 
 void Flow::network_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
                             int k) const {
   const FlowBuffers::Step& step = b.levels[l].steps[k];
+  const FlowBuffers::Scratch& scratch = b.scratch[side_of(l, k)];
+  const Stream side = side_stream(b, l, k);
   const std::int64_t rows = b.levels[l].grid.pixels();
   const void* x[] = {step.columns.data, step.h1, step.h2};
-  const void* dy[] = {b.dh1, b.dh2, b.taps};
-  void* dx[] = {b.dcolumns, b.dh1, b.dh2};
+  const void* masks[] = {nullptr, step.mask1, step.mask2};
+  const void* dy[] = {scratch.dh1, scratch.dh2, scratch.taps};
+  void* dx[] = {b.dcolumns, scratch.dh1, scratch.dh2};
   for (int i = 2; i >= 0; --i) {
     const ProductFold& conv = layout_.conv(step_index(l, k), i);
     const int out = i == 2 ? conv.taps * conv.out : conv.out;
+    if (overlaps(b)) backend_.wait(side, stream());
     backend_.linear_backward_weights({.rows = rows,
                                       .in = conv.stride,
                                       .out = out,
@@ -69,7 +120,7 @@ void Flow::network_backward(const FlowBuffers& b, const Weights& w, const Weight
                                       .x = x[i],
                                       .dweight = d.packed + conv.dmatrix,
                                       .dbias = i == 1 ? d.folded + conv.folded_bias : nullptr},
-                                     nullptr);
+                                     side);
     backend_.linear_backward_data({.rows = rows,
                                    .in = conv.stride,
                                    .out = out,
@@ -77,9 +128,10 @@ void Flow::network_backward(const FlowBuffers& b, const Weights& w, const Weight
                                    .dy = dy[i],
                                    .weight = static_cast<const char*>(w.packed) + conv.matrix,
                                    .x = i == 0 ? nullptr : x[i],
+                                   .mask = masks[i],
                                    .dx_type = i == 0 ? Dtype::f32 : network_,
                                    .dx = dx[i]},
-                                  nullptr);
+                                  stream());
   }
 }
 
@@ -89,29 +141,33 @@ void Flow::level_backward(const FlowBuffers& b, const Weights& w, const WeightGr
   const FlowBuffers::Level& level = b.levels[l];
   if (layout.has_split) split_backward(b, w, d, l, dlog_prob);
   for (int k = config_.steps - 1; k >= -1; --k) {  // mix k + 1 and coupling k
+    remake(b, w, l, k);
     StepBackwardArgs step{};
     step.grid = level.grid, step.channels = layout.channels;
     step.dy = step.dx = level.dstate;
     step.dcolumns = level.split_columns;
     step.dcolumns.type = Dtype::f32;
     step.dcolumns.data = k + 1 < config_.steps || layout.has_split ? b.dcolumns : nullptr;
-    step.coupled = level.state;
+    step.coupled = b.keep == Keep::invert ? level.entry : level.state;
     step.workspace = b.sums;
     if (k + 1 < config_.steps) {
       const MixFold& mix = layout_.mixes[step_index(l, k + 1)];
       step.mix = w.folded + mix.mix, step.bias = w.parameters + mix.bias;
       step.dmix = d.folded + mix.mix, step.dsum = d.folded + mix.sum;
-      step.coupled = k < 0 ? level.entry : level.steps[k].coupled;
+      if (b.keep != Keep::invert) step.coupled = k < 0 ? level.entry : level.steps[k].coupled;
     }
     if (k >= 0) {
       const ProductFold& conv3 = layout_.conv(step_index(l, k), 2);
       step.taps = 9, step.kind = kind(), step.raw = level.steps[k].raw;
       step.dlog_det = dlog_prob;
-      step.dtaps = b.taps, step.dtaps_type = network_;
+      step.dtaps = b.scratch[side_of(l, k)].taps, step.dtaps_type = network_;
+      // What was made of this scratch kSides steps ago has to be done.
+      if (overlaps(b) && step_index(l, k) + Queue::kSides < config_.levels * config_.steps)
+        backend_.wait(stream(), queue_.side(side_of(l, k)));
       step.dtap_bias = d.folded + conv3.folded_bias;
       step.dtap_edge = conv3.edge < 0 ? nullptr : d.folded + conv3.folded_edge;
     }
-    backend_.step_backward(step, nullptr);
+    backend_.step_backward(step, stream());
     if (k >= 0) network_backward(b, w, d, l, k);
   }
 }

@@ -20,10 +20,6 @@ Compute resolved(Compute compute) {
   if (compute.precision == Precision::bf16 && !backend.has_bf16())
     fail(Errc::unsupported, "Model: precision bf16 needs a processor with AVX512_BF16; this one (",
          compute.device.description(), ") has none; use f32");
-  if (compute.memory == Memory::automatic) compute.memory = Memory::full;
-  if (compute.memory != Memory::full)
-    fail(Errc::unsupported,
-         "Model: memory modes state and invert are not in this version; use full");
   return compute;
 }
 
@@ -44,10 +40,12 @@ Dtype network_type(const Compute& compute) {
 Model::Impl::Impl(const ModelConfig& wanted, const Compute& where)
     : config(validated(wanted)),
       compute(resolved(where)),
+      queue(compute.device),
       layout(config, network_type(compute)),
-      flow(config, layout, backend(), network_type(compute)) {
+      flow(config, layout, queue, network_type(compute)) {
+  const DeviceScope scope(compute.device);
   const auto room = [&](std::int64_t count, std::size_t size, const char* what) {
-    DeviceBuffer buffer(backend(), static_cast<std::size_t>(count) * size, what);
+    DeviceBuffer buffer(queue, static_cast<std::size_t>(count) * size, what);
     buffer.clear();
     return buffer;
   };
@@ -57,11 +55,12 @@ Model::Impl::Impl(const ModelConfig& wanted, const Compute& where)
   folded_ = room(layout.folded, sizeof(float), "folded weights");
   packed_ = room(layout.packed_bytes, 1, "packed weights");
   log_det_ = room(static_cast<std::int64_t>(layout.mixes.size()), sizeof(double), "log-dets");
+  workspace_ = room(layout.workspace, sizeof(double), "work space");
   const std::size_t mixes = layout.mixes.size() * sizeof(MixFold);
   const std::size_t products = layout.products.size() * sizeof(ProductFold);
-  mixes_ = DeviceBuffer(backend(), mixes, "descriptions");
+  mixes_ = DeviceBuffer(queue, mixes, "descriptions");
   mixes_.upload(layout.mixes.data(), mixes);
-  products_ = DeviceBuffer(backend(), products, "descriptions");
+  products_ = DeviceBuffer(queue, products, "descriptions");
   products_.upload(layout.products.data(), products);
 }
 
@@ -83,13 +82,12 @@ void Model::Impl::write(const ParameterInfo& tensor, const std::vector<float>& v
   const std::size_t bytes = values.size() * sizeof(float);
   if (tensor.kind == ParameterInfo::Kind::permutation) {
     const std::vector<int> indices(values.begin(), values.end());
-    backend().copy(permutations_.as<int>() + tensor.offset, indices.data(), bytes, nullptr);
+    queue.copy(permutations_.as<int>() + tensor.offset, indices.data(), bytes);
   } else {
     const bool sign = tensor.kind == ParameterInfo::Kind::sign;
     float* to = (sign ? signs_ : parameters_).as<float>() + tensor.offset;
-    backend().copy(to, values.data(), bytes, nullptr);
+    queue.copy(to, values.data(), bytes);
   }
-  backend().synchronize(nullptr);
   changed();
 }
 
@@ -103,12 +101,17 @@ WeightsArgs Model::Impl::weights_args() const {
           .permutations = permutations_.as<int>(),
           .folded = folded_.as<float>(),
           .packed = packed_.as<void>(),
-          .log_det = log_det_.as<double>()};
+          .log_det = log_det_.as<double>(),
+          .workspace = workspace_.as<double>()};
 }
 
 Weights Model::Impl::weights() {
-  if (!prepared_) backend().weights_prepare(weights_args(), nullptr);
+  if (!prepared_) backend().weights_prepare(weights_args(), queue.stream());
   prepared_ = true;
+  return folded();
+}
+
+Weights Model::Impl::folded() const {
   return {parameters(), folded_.as<float>(), packed_.as<void>(), log_det_.as<double>()};
 }
 
@@ -119,21 +122,46 @@ std::int64_t Model::Impl::batch_of(std::int64_t images, std::int64_t wanted) con
   return std::min(images, wanted > 0 ? wanted : fitting);
 }
 
+std::size_t Model::Impl::activation_bytes(std::int64_t images, Keep keep) const {
+  Arena dry;
+  flow.plan(dry, images, keep);
+  return dry.used();
+}
+
+DeviceBuffer Model::Impl::activations(std::int64_t images, Keep keep) const {
+  const auto bytes = [&](std::int64_t count) { return activation_bytes(count, keep); };
+  try {
+    return DeviceBuffer(queue, bytes(images), "activations");
+  } catch (const Error& e) {
+    if (e.code() != Errc::out_of_memory) throw;
+  }
+  const std::size_t free = backend().free_bytes();
+  std::int64_t fitting = 0, most = images;  // bytes(fitting) <= free < bytes(most)
+  while (most - fitting > 1) {
+    const std::int64_t middle = fitting + (most - fitting) / 2;
+    (bytes(middle) <= free ? fitting : most) = middle;
+  }
+  fail(Errc::out_of_memory, backend().name, ": a batch of ", images, " needs ", bytes(images),
+       " bytes for its activations and ", free, " are free; ",
+       fitting ? "the largest batch that fits is " + std::to_string(fitting)
+               : std::string("not even one image fits: use a smaller model"));
+}
+
 const FlowBuffers& Model::Impl::room_for(std::int64_t images) {
-  Arena size;
-  flow.plan(size, images, false);
   const std::size_t values = images * config.dims();
-  if (room_.bytes() < size.used() || x_.bytes() < values * sizeof(float)) {
+  if (room_.bytes() < activation_bytes(images, Keep::nothing) ||
+      x_.bytes() < values * sizeof(float)) {
     // What fails half-way leaves nothing: a smaller batch may still fit.
+    forward_.reset(), inverse_.reset();
     buffers_ = {}, room_ = {}, x_ = {}, latents_ = {}, labels_ = {};
-    DeviceBuffer x(backend(), values * sizeof(float), "images");
-    DeviceBuffer latents(backend(), values * sizeof(float), "latents");
-    DeviceBuffer labels(backend(), images * sizeof(int), "labels");
-    room_ = DeviceBuffer(backend(), size.used(), "activations");
+    DeviceBuffer x(queue, values * sizeof(float), "images");
+    DeviceBuffer latents(queue, values * sizeof(float), "latents");
+    DeviceBuffer labels(queue, images * sizeof(int), "labels");
+    room_ = activations(images, Keep::nothing);
     x_ = std::move(x), latents_ = std::move(latents), labels_ = std::move(labels);
   }
   Arena arena(room_.as<void>());
-  return buffers_ = flow.plan(arena, images, false);
+  return buffers_ = flow.plan(arena, images, Keep::nothing);
 }
 
 void Model::Impl::require_initialized(const char* who) const {

@@ -22,12 +22,13 @@ class Model::Impl {
   Impl(const ModelConfig& config, const Compute& compute);
 
   const ModelConfig config;
-  const Compute compute;
+  Compute compute;  // its memory is automatic until training resolves it
+  const Queue queue;
   const Layout layout;
   const Flow flow;
   bool initialized = true;
 
-  const Backend& backend() const { return compute.device.backend(); }
+  const Backend& backend() const { return queue.backend(); }
 
   /// The flat parameters in device memory. Whoever writes them calls `changed`.
   float* parameters() const { return parameters_.as<float>(); }
@@ -39,7 +40,14 @@ class Model::Impl {
 
   /// Folds what changed since the last call and returns where everything lies.
   Weights weights();
+  /// Where everything lies.
+  Weights folded() const;
   WeightsArgs weights_args() const;
+
+  /// Memory for the activations of a batch.
+  /// @throws Error out_of_memory that tells the largest batch for which there is room.
+  DeviceBuffer activations(std::int64_t images, Keep keep) const;
+  std::size_t activation_bytes(std::int64_t images, Keep keep) const;
 
   /// Images to work on at once, and buffers for so many.
   std::int64_t batch_of(std::int64_t images, std::int64_t wanted = 0) const;
@@ -64,14 +72,23 @@ class Model::Impl {
                       bool optional) const;
 
  private:
+  struct Pass {
+    std::int64_t images;
+    bool labelled, latents;
+    bool operator==(const Pass&) const = default;
+  };
   void all_classes(const FlowBuffers& b, std::int64_t count, double* log_prob);
   [[noreturn]] void name_bad_layer(const char* who, std::int64_t first, std::int64_t count,
                                    const int* labels);
 
-  DeviceBuffer parameters_, signs_, permutations_, folded_, packed_, log_det_, mixes_, products_;
+  DeviceBuffer parameters_, signs_, permutations_, folded_, packed_, log_det_, mixes_, products_,
+      workspace_;
   DeviceBuffer room_, x_, latents_, labels_;
   FlowBuffers buffers_{};
   bool prepared_ = false;
+  // The last batch's forward and inverse pass, and what they were recorded for.
+  Repeated forward_{queue}, inverse_{queue};
+  Pass forward_of_{}, inverse_of_{};
 };
 
 /// Throws invalid_argument unless there are as many values as the shape says, all finite; `row` of

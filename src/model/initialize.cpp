@@ -31,21 +31,25 @@ struct Moments {
 class Initializer {
  public:
   Initializer(Model::Impl& model, std::int64_t images)
-      : model_(model), backend_(model.backend()), images_(images), chunk_(model.batch_of(images)) {}
+      : model_(model),
+        queue_(model.queue),
+        backend_(model.backend()),
+        images_(images),
+        chunk_(model.batch_of(images)) {}
 
   void run(const Tensor& x) {
     model_.changed();  // first: what was folded from the old weights is not to be trusted again
-    DeviceBuffer state(backend_, x.data.size() * sizeof(float), "images");
+    DeviceBuffer state(queue_, x.data.size() * sizeof(float), "images");
     state.upload(x.data.data(), state.bytes());
     for (int l = 0; l < model_.config.levels; ++l) {
       const LevelLayout& level = model_.layout.levels[l];
       const Grid grid = {images_, level.height, level.width};
-      DeviceBuffer next(backend_, grid.pixels() * level.channels * sizeof(float), "images");
+      DeviceBuffer next(queue_, grid.pixels() * level.channels * sizeof(float), "images");
       FlowBuffers here;  // only for the squeeze's shape
       here.levels.resize(l + 1);
       here.levels[l].grid = grid;
       backend_.squeeze_forward(model_.flow.squeeze_of(here, l, state.as<float>(), next.as<float>()),
-                               nullptr);
+                               queue_.stream());
       state = std::move(next);
       for (int k = 0; k < model_.config.steps; ++k) run_step(l, k, grid, state.as<float>());
     }
@@ -62,7 +66,7 @@ class Initializer {
     StepArgs step{};
     step.grid = grid, step.channels = mix.channels, step.from = step.to = state;
     step.mix = model_.weights_args().folded + mix.mix, step.bias = model_.parameters() + mix.bias;
-    backend_.step_forward(step, nullptr);
+    backend_.step_forward(step, queue_.stream());
     for (int conv = 0; conv < 2; ++conv) run_conv(l, k, conv, state);
     for_each_chunk(l, k, state, [&](const FlowBuffers& b, float* part) {
       const Weights w = prepared();
@@ -77,8 +81,7 @@ class Initializer {
     const ProductFold& product = model_.layout.conv(s, conv);
     zero(product.bias, product.out), zero(product.log_scale, product.out);
     prepare(s);
-    DeviceBuffer sums(backend_,
-                      chunk_ * model_.layout.mixes[s].pixels * product.out * sizeof(float),
+    DeviceBuffer sums(queue_, chunk_ * model_.layout.mixes[s].pixels * product.out * sizeof(float),
                       "activations");
     Moments moments;
     for_each_chunk(l, k, state, [&](const FlowBuffers& b, float*) {
@@ -95,8 +98,9 @@ class Initializer {
                                .bias = nullptr,
                                .relu = false,
                                .y_type = Dtype::f32,
-                               .y = sums.as<float>()},
-                              nullptr);
+                               .y = sums.as<float>(),
+                               .mask = nullptr},
+                              queue_.stream());
       add_moments(sums.as<float>(), rows, product.out, moments);
     });
     set(product.bias, product.log_scale, moments);
@@ -114,7 +118,7 @@ class Initializer {
       step.grid = b.levels[l].grid, step.channels = level.channels;
       step.from = state + first * image;
       step.columns = b.levels[l].steps[k].columns;
-      backend_.step_forward(step, nullptr);
+      backend_.step_forward(step, queue_.stream());
       f(b, state + first * image);
     }
   }
@@ -126,13 +130,14 @@ class Initializer {
     step.taps = model_.flow.taps_of(b, w, l, k);
     step.kind = model_.flow.kind();
     step.log_det = b.partials;
-    backend_.step_forward(step, nullptr);
+    backend_.step_forward(step, queue_.stream());
   }
 
   void add_moments(const float* x, std::int64_t rows, int channels, Moments& moments) {
-    DeviceBuffer results(backend_, channels * 2 * sizeof(double), "moments");
+    DeviceBuffer results(queue_, channels * 2 * sizeof(double), "moments");
     double* mean = results.as<double>();
-    backend_.moments_of_channels({x, rows, channels, channels, mean, mean + channels}, nullptr);
+    backend_.moments_of_channels({x, rows, channels, channels, mean, mean + channels},
+                                 queue_.stream());
     std::vector<double> values(channels * 2);
     results.download(values.data(), results.bytes());
     moments.add({values.begin(), values.begin() + channels},
@@ -147,13 +152,12 @@ class Initializer {
       b[c] = static_cast<float>(-moments.mean[c]);
       s[c] = static_cast<float>(-std::log(std::max(sd, kLeastDeviation) + 1e-6));
     }
-    backend_.copy(model_.parameters() + bias, b.data(), n * sizeof(float), nullptr);
-    backend_.copy(model_.parameters() + log_scale, s.data(), n * sizeof(float), nullptr);
-    backend_.synchronize(nullptr);
+    queue_.copy(model_.parameters() + bias, b.data(), n * sizeof(float));
+    queue_.copy(model_.parameters() + log_scale, s.data(), n * sizeof(float));
   }
 
   void zero(std::int64_t offset, int count) {
-    backend_.clear(model_.parameters() + offset, count * sizeof(float), nullptr);
+    queue_.clear(model_.parameters() + offset, count * sizeof(float));
   }
 
   /// Folds step `s` alone.
@@ -161,7 +165,7 @@ class Initializer {
     WeightsArgs a = model_.weights_args();
     a.mixes += s, a.mix_count = 1, a.log_det += s;
     a.products += 3 * s, a.product_count = 3;
-    backend_.weights_prepare(a, nullptr);
+    backend_.weights_prepare(a, queue_.stream());
   }
 
   Weights prepared() const {
@@ -170,6 +174,7 @@ class Initializer {
   }
 
   Model::Impl& model_;
+  const Queue& queue_;
   const Backend& backend_;
   std::int64_t images_, chunk_;
 };

@@ -80,6 +80,7 @@ MixFold Layout::mix(const LevelLayout& level, const std::string& name) {
   m.mix = take(folded, c * c, 16);
   m.inverse = take(folded, c * c, 16);
   m.sum = take(folded, c, 16);
+  m.room = take(workspace, 4 * c * c);
   m.channels = level.channels;
   m.pixels = std::int64_t{level.height} * level.width;
   return m;
@@ -98,6 +99,9 @@ ProductFold Layout::product(const std::string& name, int out, int taps, int in, 
   p.stride = columns ? columns_stride(taps, in, edge) : in;
   const std::int64_t size = std::int64_t{columns ? out : taps * out} * p.stride;
   p.matrix = take(packed_bytes, size * size_of(type), 64);
+  // conv2's bias is the product's own; conv3's waits for the gather, conv1's has a column.
+  const bool linear = !columns && taps == 1;
+  p.linear_bias = linear ? take(packed_bytes, std::int64_t{out} * size_of(type), 64) : -1;
   p.dmatrix = take(dpacked, size, 16);
   p.folded_bias = columns ? -1 : take(folded, out, 16);
   p.folded_edge = columns || !edge ? -1 : take(folded, std::int64_t{taps} * out, 16);

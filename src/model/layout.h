@@ -41,6 +41,7 @@ struct Layout {
   std::int64_t prior_mean = 0, prior_log_sd = 0;             // into parameters
   std::int64_t parameters = 0, signs = 0, permutations = 0;  // values in each flat buffer
   std::int64_t folded = 0, packed_bytes = 0, dpacked = 0;
+  std::int64_t workspace = 0;  // doubles of weights_prepare
 
   const ProductFold& conv(int step, int which) const { return products[step * 3 + which]; }
   const ProductFold& split(int level) const { return products[mixes.size() * 3 + level]; }

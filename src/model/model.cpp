@@ -5,7 +5,6 @@
 
 #include "src/check.h"
 #include "src/model/impl.h"
-#include "src/thread_scope.h"
 
 namespace rheo {
 
@@ -51,7 +50,7 @@ void Model::initialize(const Tensor& x) {
   Impl& impl = this->impl(kWho);
   impl.require_images(kWho, x);
   require(x.shape[0] > 0, kWho, ": x must hold at least one image; got none");
-  const ThreadScope threads(impl.compute.device);
+  const DeviceScope scope(impl.compute.device);
   impl.initialized = false;  // until all of it is done
   guarded(kWho, [&] { initialize_from(impl, x); });
   impl.initialized = true;
@@ -91,8 +90,8 @@ Tensor Model::decode(const Tensor& latents, const Labels& labels, const Progress
   const std::int64_t images = latents.shape[0];
   impl.require_labels(kWho, labels, images, false);
   const auto fill = [&](std::int64_t first, std::int64_t count) {
-    impl.backend().copy(impl.batch_eps(), latents.data.data() + first * dims,
-                        count * dims * sizeof(float), nullptr);
+    impl.queue.copy(impl.batch_eps(), latents.data.data() + first * dims,
+                    count * dims * sizeof(float));
   };
   return guarded(kWho, [&] {
     return impl.run_inverse(kWho, images, impl.batch_of(images), labels, fill, progress);
@@ -119,7 +118,7 @@ Tensor Model::sample(std::int64_t count, const SampleOptions& options, const Pro
                                 .first = options.first + first,
                                 .seed = options.seed,
                                 .temperature = static_cast<float>(options.temperature)},
-                               nullptr);
+                               impl.queue.stream());
   };
   return guarded(kWho, [&] {
     const Labels labels = one ? Labels(count, options.labels[0]) : options.labels;

@@ -5,7 +5,6 @@
 
 #include "src/check.h"
 #include "src/model/impl.h"
-#include "src/thread_scope.h"
 
 namespace rheo {
 namespace {
@@ -36,8 +35,7 @@ void Model::Impl::all_classes(const FlowBuffers& b, std::int64_t count, double* 
     const Labels labels(count, y);
     labels_.upload(labels.data(), count * sizeof(int));
     flow.top_log_prob(b, weights(), batch_labels(), nullptr);
-    backend().copy(each.data() + y * count, b.log_prob, count * sizeof(double), nullptr);
-    backend().synchronize(nullptr);
+    queue.download(each.data() + y * count, b.log_prob, count * sizeof(double));
   }
   log_mean_exp(each, config.classes, count, log_prob);
 }
@@ -46,21 +44,27 @@ std::vector<double> Model::Impl::run_forward(const char* who, const Tensor& x, c
                                              Tensor* latents, const Progress& progress) {
   const std::int64_t images = x.shape[0], dims = config.dims(), batch = batch_of(images);
   std::vector<double> log_prob(images);
-  const ThreadScope threads(compute.device);
+  const DeviceScope scope(compute.device);
   for (std::int64_t first = 0; first < images; first += batch) {
     const std::int64_t count = std::min(batch, images - first);
     const FlowBuffers& b = room_for(count);
     x_.upload(x.data.data() + first * dims, count * dims * sizeof(float));
     if (!labels.empty()) labels_.upload(labels.data() + first, count * sizeof(int));
-    flow.forward(b, weights(), batch_x(), labels.empty() ? nullptr : batch_labels(),
-                 latents ? batch_eps() : nullptr);
+    const Weights w = weights();
+    const Pass pass = {count, !labels.empty(), latents != nullptr};
+    if (pass != forward_of_) forward_.reset();
+    forward_of_ = pass;
+    forward_.run([&] {
+      flow.forward(b, w, batch_x(), pass.labelled ? batch_labels() : nullptr,
+                   pass.latents ? batch_eps() : nullptr);
+    });
     if (config.classes && labels.empty())
       all_classes(b, count, log_prob.data() + first);
     else
-      backend().copy(log_prob.data() + first, b.log_prob, count * sizeof(double), nullptr);
+      queue.copy(log_prob.data() + first, b.log_prob, count * sizeof(double));
     if (latents)
       latents_.download(latents->data.data() + first * dims, count * dims * sizeof(float));
-    backend().synchronize(nullptr);
+    queue.synchronize();
     for (std::int64_t n = first; n < first + count; ++n)
       if (!std::isfinite(log_prob[n]))
         fail(Errc::diverged, who, ": log p of image ", n, " is ", log_prob[n],
@@ -77,14 +81,18 @@ Tensor Model::Impl::run_inverse(const char* who, std::int64_t images, std::int64
   const std::int64_t dims = config.dims();
   Tensor x{{images, config.height, config.width, config.channels},
            std::vector<float>(images * dims)};
-  const ThreadScope threads(compute.device);
+  const DeviceScope scope(compute.device);
   for (std::int64_t first = 0; first < images; first += batch) {
     const std::int64_t count = std::min(batch, images - first);
     const FlowBuffers& b = room_for(count);
     fill(first, count);
     if (!labels.empty()) labels_.upload(labels.data() + first, count * sizeof(int));
     const int* rows = labels.empty() ? nullptr : batch_labels();
-    flow.inverse(b, weights(), batch_eps(), rows, batch_x(), [](int, int) {});
+    const Weights w = weights();
+    const Pass pass = {count, rows != nullptr, true};
+    if (pass != inverse_of_) inverse_.reset();
+    inverse_of_ = pass;
+    inverse_.run([&] { flow.inverse(b, w, batch_eps(), rows, batch_x(), [](int, int) {}); });
     float* to = x.data.data() + first * dims;
     x_.download(to, count * dims * sizeof(float));
     if (first_bad(to, count * dims) >= 0) name_bad_layer(who, first, count, rows);
@@ -99,8 +107,7 @@ void Model::Impl::name_bad_layer(const char* who, std::int64_t first, std::int64
     const FlowBuffers::Level& at = buffers_.levels[level];
     const std::int64_t size = at.grid.image_pixels() * layout.levels[level].channels;
     std::vector<float> state(count * size);
-    backend().copy(state.data(), at.state, state.size() * sizeof(float), nullptr);
-    backend().synchronize(nullptr);
+    queue.download(state.data(), at.state, state.size() * sizeof(float));
     const std::int64_t bad = first_bad(state.data(), static_cast<std::int64_t>(state.size()));
     if (bad < 0) return;
     const std::string layer = step < 0 ? std::string("its prior") : "step " + std::to_string(step);

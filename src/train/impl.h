@@ -11,7 +11,7 @@
 #include "src/arena.h"
 #include "src/io/safetensors.h"
 #include "src/model/impl.h"
-#include "src/train/loader.h"
+#include "src/train/feed.h"
 
 namespace rheo {
 
@@ -56,8 +56,10 @@ class Trainer::Impl {
   double learning_rate(std::int64_t images) const;
   void initialize();
   StepReport make_step();
-  void run_batch(const Batch& batch, std::int64_t index);
-  void update(double learning_rate);
+  Keep resolve_memory();
+  void clear_gradients();
+  void run_batch(std::int64_t index);
+  void update();
   StepReport report(double learning_rate);
   Model::Impl& net() { return model_.impl(); }
   std::map<std::string, std::string> metadata() const;
@@ -71,10 +73,11 @@ class Trainer::Impl {
   bool averaged_is_stale_ = true;
 
   DeviceBuffer gradient_, dfolded_, dpacked_, first_, second_, average_;
-  DeviceBuffer room_, pixels_, x_, samples_, labels_, dlog_prob_, log_prob_, control_, norm_;
+  DeviceBuffer room_, x_, dlog_prob_, log_prob_, control_, norm_;
   FlowBuffers buffers_{};
   std::vector<double> losses_;  // log_prob_ on the host
-  std::unique_ptr<Loader> loader_;
+  Feed feed_;
+  Repeated whole_step_;
 };
 
 }  // namespace rheo

@@ -103,12 +103,12 @@ void Trainer::Impl::save(const std::string& folder) {
   const std::int64_t size = net().layout.parameters;
   const auto add = [&](const char* name, const float* from) {
     std::vector<float>& to = values.emplace_back(size);
-    net().backend().copy(to.data(), from, size * sizeof(float), nullptr);
+    net().queue.copy(to.data(), from, size * sizeof(float));
     tensors.push_back({name, "F32", {size}, to.data()});
   };
   add("parameters", net().parameters());
   for (const Named& named : state()) add(named.name, named.buffer->as<float>());
-  net().backend().synchronize(nullptr);
+  net().queue.synchronize();
   write_safetensors(folder + kStateFile, metadata(), tensors);
 }
 
@@ -118,11 +118,11 @@ void Trainer::Impl::restore(const SafetensorsFile& file, const std::string& path
     const SafetensorsEntry* entry = file.find(name);
     require_file(entry && entry->dtype == "F32" && entry->shape == Shape{size}, path, ": tensor ",
                  name, " must be F32 [", size, "]");
-    net().backend().copy(to, file.data.data() + entry->begin, size * sizeof(float), nullptr);
+    net().queue.copy(to, file.data.data() + entry->begin, size * sizeof(float));
   };
   put("parameters", net().parameters());
   for (const Named& named : state()) put(named.name, named.buffer->as<float>());
-  net().backend().synchronize(nullptr);
+  net().queue.synchronize();
   net().changed();
   averaged_is_stale_ = true;
   at_ = {number(file, path, "steps"), number(file, path, "updates"),

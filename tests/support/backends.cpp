@@ -1,8 +1,12 @@
 #include "tests/support/backends.h"
 
+#include <cstdlib>
 #include <ostream>
+#include <string_view>
 
 #include "kernels/cpu/backend.h"
+#include "kernels/cuda/backend.h"
+#include "src/cuda_backend.h"
 
 namespace rheo {
 
@@ -14,10 +18,18 @@ void PrintTo(const Backend* backend, std::ostream* to) {
 
 namespace rheo::test {
 
+bool wants_cuda() {
+  const char* set = std::getenv("RHEO_TEST_CUDA");
+  return set && std::string_view(set) == "1";
+}
+
 std::vector<const Backend*> backends() {
-  const Backend* found[cpu::kMaxVariants];
-  const int count = cpu::variants(found);
-  return {found, found + count};
+  const Backend* variants[cpu::kMaxVariants];
+  const int count = cpu::variants(variants);
+  std::vector<const Backend*> found(variants, variants + count);
+  found.push_back(&cuda::backend);
+  if (wants_cuda()) found.push_back(&cuda_backend());
+  return found;
 }
 
 const Backend& baseline_variant() {

@@ -19,8 +19,11 @@ void PrintTo(const Backend* backend, std::ostream* to);
 
 namespace rheo::test {
 
-/// All that this machine can run; the first, `baseline_variant`, is what the others must agree
-/// with.
+/// Whether the tests are to use a GPU, and fail where there is none: RHEO_TEST_CUDA=1.
+bool wants_cuda();
+
+/// The variants of the CPU that this machine can run, the emulated GPU, and the real one where it
+/// is wanted. The first, `baseline_variant`, is what the others must agree with.
 std::vector<const Backend*> backends();
 const Backend& baseline_variant();
 

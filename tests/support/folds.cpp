@@ -5,13 +5,21 @@
 namespace rheo::test {
 namespace {
 
-std::int64_t take(std::int64_t& end, std::int64_t size, std::int64_t gap = 3) {
-  const std::int64_t at = end;
-  end += size + gap;
+constexpr std::int64_t kGap = 3;  // values; not a multiple of a vector
+
+}  // namespace
+
+std::int64_t Folds::take(std::int64_t& end, std::int64_t size) const {
+  const std::int64_t at = (end + multiple - 1) / multiple * multiple;
+  end = at + size + kGap;
   return at;
 }
 
-}  // namespace
+std::int64_t Folds::pack(std::int64_t bytes) {
+  const std::int64_t at = packed;
+  packed += (bytes + 63) / 64 * 64 + 64;
+  return at;
+}
 
 void Folds::add_mix(int channels, std::int64_t pixels) {
   const std::int64_t n = channels;
@@ -21,13 +29,15 @@ void Folds::add_mix(int channels, std::int64_t pixels) {
                    .lower = parameter(n * n),
                    .upper = parameter(n * n),
                    .log_diagonal = parameter(n),
-                   .sign = take(signs, n, 0),
-                   .permutation = take(permutations, n, 0),
+                   .sign = signs,
+                   .permutation = permutations,
                    .mix = take(folded, n * n),
                    .inverse = take(folded, n * n),
                    .sum = take(folded, n),
+                   .room = take(workspace, 4 * n * n),
                    .channels = channels,
                    .pixels = pixels});
+  signs += n, permutations += n;
 }
 
 void Folds::add_product(ProductLayout layout, int out, int taps, int in, bool edge, float gain,
@@ -40,8 +50,9 @@ void Folds::add_product(ProductLayout layout, int out, int taps, int in, bool ed
                       .bias = take(parameters, out),
                       .log_scale = take(parameters, out),
                       .edge = edge ? take(parameters, edges) : -1,
-                      .matrix = take(packed, (size * size_of(type) + 63) / 64 * 64, 64),
+                      .matrix = pack(size * size_of(type)),
                       .dmatrix = take(dpacked, size),
+                      .linear_bias = taps == 1 ? pack(out * size_of(type)) : -1,
                       .folded_bias = columns ? -1 : take(folded, out),
                       .folded_edge = columns || !edge ? -1 : take(folded, edges),
                       .out = out,
@@ -53,15 +64,17 @@ void Folds::add_product(ProductLayout layout, int out, int taps, int in, bool ed
                       .type = type});
 }
 
-Folds all_folds(int channels, Dtype type, Dtype other) {
+Folds all_folds(int channels, Dtype type, Dtype other, std::int64_t multiple) {
   using enum ProductLayout;
   Folds folds;
+  folds.multiple = multiple;
   folds.add_mix(channels, 35);
   folds.add_mix(4, 1);
   folds.add_product(columns, 5, 9, channels / 2, true, 1, type);
   folds.add_product(columns, 7, 9, 6, false, 3, type);
   folds.add_product(columns, 5, 1, 6, false, 1, other);
   folds.add_product(taps, 9, 1, 11, false, 1, type);
+  folds.add_product(taps, 2, 1, 522, false, 1, type);
   folds.add_product(taps, channels, 9, 5, true, 3, type);
   folds.add_product(taps, 3, 9, 5, false, 3, other);
   return folds;

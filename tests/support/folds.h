@@ -13,13 +13,20 @@ struct Folds {
   std::vector<ProductFold> products;
   std::int64_t parameters = 1, signs = 0, permutations = 0;
   std::int64_t folded = 1, packed = 0, dpacked = 1;  // packed in bytes
+  std::int64_t workspace = 1;
+  std::int64_t multiple = 1;  // where each tensor begins, but for those of `packed`
 
   void add_mix(int channels, std::int64_t pixels);
   void add_product(ProductLayout layout, int out, int taps, int in, bool edge, float gain,
                    Dtype type);
+
+ private:
+  std::int64_t take(std::int64_t& end, std::int64_t size) const;
+  std::int64_t pack(std::int64_t bytes);
 };
 
-/// Each layout with and without edge, with the taps of a model and one more; half of type `other`.
-Folds all_folds(int channels, Dtype type, Dtype other);
+/// Each layout with and without edge, with the taps of a model and one more, narrow and wide; two
+/// of type `other`.
+Folds all_folds(int channels, Dtype type, Dtype other, std::int64_t multiple = 1);
 
 }  // namespace rheo::test

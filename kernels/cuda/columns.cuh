@@ -1,0 +1,208 @@
+#pragma once
+
+// Rows of a matrix in which each pixel holds what it sees through its taps. A tile writes its own
+// values into the rows of all pixels that see them, and the rest of its own pixels' rows, so that
+// every place has one writer.
+
+#include <cuda_bf16.h>
+
+#include <type_traits>
+
+#include "kernels/cuda/tile.cuh"
+
+namespace rheo::cuda {
+
+__device__ __forceinline__ void convert(float& to, float x) {
+  to = x;
+}
+__device__ __forceinline__ void convert(__nv_bfloat16& to, float x) {
+  to = __float2bfloat16_rn(x);
+}
+
+/// What a tile has to do with one row.
+struct SeenRow {
+  int at;  // its pixel, counted from the tile's first
+  unsigned
+      bits;  // t: tap t lies inside the image; 9 + t: what it sees there is the tile's to write
+};
+constexpr int kSeenBits = 9;
+constexpr int kOwnBit = 2 * kSeenBits;  // the row's pixel is the tile's
+
+constexpr int kMaxSeenRows = 3 * (kTilePixels + 2);
+
+/// All rows that a tile writes to.
+struct SeenRows {
+  const SeenRow* rows;
+  int count;
+  int own;  // place of the tile's first pixel
+};
+
+template <int kSign>
+__device__ __forceinline__ unsigned seen_bits(const Images& images, const Tile& tile, int at) {
+  const int pixel = tile.first + at;
+  if (pixel < 0 || pixel >= images.pixels) return 0;
+  const bool own = at >= 0 && at < tile.count;
+  const unsigned inside = taps_inside<kSign>(images, pixel);
+  unsigned bits = inside | (own ? 1u << kOwnBit : 0u);
+#pragma unroll
+  for (int t = 0; t < 9; ++t) {
+    const int source = at + offset_of<kSign>(t, images.width);
+    const bool inside_tile = source >= 0 && source < tile.count;
+    if (inside >> t & 1u ? inside_tile : own) bits |= 1u << (kSeenBits + t);
+  }
+  return bits;
+}
+
+/// Fills a block's [kMaxSeenRows]; the caller's next barrier makes them readable.
+template <int kSign>
+__device__ __forceinline__ SeenRows find_rows(const Images& images, const Tile& tile,
+                                              SeenRow* rows) {
+  // Three stretches, of the lines above, of the tile and below; one where they touch or overlap.
+  const int width = images.width, stretch = tile.count + 2;
+  const bool one = width <= stretch;
+  const int first = one ? max(-tile.first, -width - 1) : -width - 1;
+  const int last = min(images.pixels - tile.first, tile.count + width + 1);
+  const int count = one ? last - first : 3 * stretch;
+#pragma unroll 1
+  for (int r = thread(); r < count; r += kTileThreads) {
+    const int at = one ? first + r : first + r / stretch * width + r % stretch;
+    rows[r] = {at, seen_bits<kSign>(images, tile, at)};
+  }
+  return {rows, count, one ? -first : stretch + 1};
+}
+
+/// The matrix: value c of the pixel that a row sees as tap t stands in column t * channels + c,
+/// zero where the tap is outside the image.
+template <class T>
+struct Matrix {
+  T* data;  // the row of the tile's first pixel
+  int stride;
+  int taps, channels;
+  bool edge;  // among the constant columns, where there are some (see Columns)
+};
+
+/// `kCount` columns as they lie in memory: words, so that halves of a word are not taken apart.
+template <class T, int kCount>
+struct Unit {
+  static constexpr int kBytes = sizeof(T) * kCount;
+  using Word = std::conditional_t<kBytes % 4 == 0, unsigned, unsigned short>;
+  static constexpr int kWords = kBytes / static_cast<int>(sizeof(Word));
+  static constexpr int kInWord = kCount / kWords;
+};
+
+/// Bit b: column b behind the taps is one.
+__device__ __forceinline__ unsigned ones_of(int taps, bool edge, unsigned bits) {
+  const unsigned outside = taps == 1 ? 0u : ~bits & kAllTaps;
+  return 1u | (edge ? outside << 1 : 0u);
+}
+
+/// Columns `at` and on of those behind the taps.
+template <class T, int kCount>
+__device__ __forceinline__ Vector<typename Unit<T, kCount>::Word, Unit<T, kCount>::kWords>
+constants(unsigned ones, int at) {
+  using U = Unit<T, kCount>;
+  constexpr unsigned kOne = sizeof(T) == 4 ? 0x3f800000u : 0x3f80u;  // 1 as float and as bfloat16
+  Vector<typename U::Word, U::kWords> words;
+#pragma unroll
+  for (int w = 0; w < U::kWords; ++w) {
+    unsigned word = 0;
+#pragma unroll
+    for (int i = 0; i < U::kInWord; ++i)
+      word |= (ones >> (at + w * U::kInWord + i) & 1u ? kOne : 0u) << (16 * i);
+    words.at[w] = static_cast<typename U::Word>(word);
+  }
+  return words;
+}
+
+/// Where a unit of columns comes from.
+struct UnitSource {
+  int tap;  // place in the 3x3 window; kSeenBits: constant
+  int at;   // first value, counted from those of the row's pixel; of the constants, which
+};
+
+template <int kSign, class T>
+__device__ __forceinline__ UnitSource source_of(const Matrix<T>& to, int column, int width) {
+  const int t = column / to.channels;
+  if (t >= to.taps) return {kSeenBits, column - to.taps * to.channels};
+  const int tap = to.taps == 1 ? 4 : t;
+  return {tap, (offset_of<kSign>(tap, width) - t) * to.channels + column};
+}
+
+/// Stores those units of a chunk that are the tile's.
+template <int kUnits, class Word, int kWords>
+__device__ __forceinline__ void store_mine(Word* to, const Vector<Word, kWords>& all,
+                                           const UnitSource (&from)[kUnits], unsigned bits,
+                                           unsigned mine) {
+  constexpr int kEach = kWords / kUnits;
+  if ((bits & mine) == mine) return store(to, all);
+#pragma unroll
+  for (int u = 0; u < kUnits; ++u) {
+    Vector<Word, kEach> unit;
+#pragma unroll
+    for (int w = 0; w < kEach; ++w) unit.at[w] = all.at[u * kEach + w];
+    if (bits >> (kSeenBits + from[u].tap) & 1u) store(to + u * kEach, unit);
+  }
+}
+
+/// A thread writes the same `kChunk` columns of several rows. They are made of units of `kUnit`,
+/// each of one tap; where all are the tile's they are stored as one.
+template <int kSign, int kChunk, int kUnit, class T>
+__device__ __forceinline__ void write_chunks(const Matrix<T>& to, const SeenRows& seen,
+                                             const T* values, int width) {
+  using U = Unit<T, kUnit>;
+  using Word = typename U::Word;
+  constexpr int kUnits = kChunk / kUnit;
+  const int chunks = to.stride / kChunk, across = min(chunks, kTileThreads);
+  const int down = kTileThreads / across, first = thread() / across;
+  if (first >= down) return;
+#pragma unroll 1
+  for (int chunk = thread() - first * across; chunk < chunks; chunk += across) {
+    UnitSource from[kUnits];
+    unsigned mine = 0;
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+      from[u] = source_of<kSign>(to, chunk * kChunk + u * kUnit, width);
+      mine |= 1u << (kSeenBits + from[u].tap);
+    }
+#pragma unroll 1
+    for (int r = first; r < seen.count; r += down) {
+      const SeenRow row = seen.rows[r];
+      if ((row.bits & mine) == 0) continue;
+      Vector<Word, kUnits* U::kWords> all = {};
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u) {
+        Vector<Word, U::kWords> unit = {};
+        if (from[u].tap == kSeenBits)
+          unit = constants<T, kUnit>(ones_of(to.taps, to.edge, row.bits), from[u].at);
+        else if (row.bits >> from[u].tap & row.bits >> (kSeenBits + from[u].tap) & 1u)
+          unit = load<U::kWords>(
+              reinterpret_cast<const Word*>(values + row.at * to.channels + from[u].at));
+#pragma unroll
+        for (int w = 0; w < U::kWords; ++w) all.at[u * U::kWords + w] = unit.at[w];
+      }
+      store_mine<kUnits>(
+          reinterpret_cast<Word*>(to.data + std::int64_t{row.at} * to.stride + chunk * kChunk), all,
+          from, row.bits, mine);
+    }
+  }
+}
+
+/// `values` [tile.count, channels] in shared memory into all rows that see them. `kConstants`: with
+/// Columns' constant columns, and the stride that goes with them.
+template <int kSign, bool kConstants, class T>
+__device__ __forceinline__ void write_rows(const Matrix<T>& to, const SeenRows& seen,
+                                           const T* values, int width, bool aligned) {
+  constexpr int kMost = 16 / static_cast<int>(sizeof(T));
+  if (!aligned)
+    write_chunks<kSign, 1, 1>(to, seen, values, width);
+  else if (to.channels % kMost == 0)
+    write_chunks<kSign, kMost, kMost>(to, seen, values, width);
+  else if (to.channels % 4 == 0)
+    write_chunks<kSign, kConstants ? kMost : 4, 4>(to, seen, values, width);
+  else if (to.channels % 2 == 0)
+    write_chunks<kSign, kConstants ? kMost : 2, 2>(to, seen, values, width);
+  else
+    write_chunks<kSign, kConstants ? kMost : 1, 1>(to, seen, values, width);
+}
+
+}  // namespace rheo::cuda

@@ -1,0 +1,118 @@
+#include "kernels/cuda/context.h"
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/launch.cuh"
+#include "rheo/error.h"
+
+namespace rheo::cuda {
+namespace {
+
+constexpr std::size_t kWorkspace = std::size_t{32} << 20;  // what cuBLASLt asks for on Hopper
+constexpr std::size_t kScratch = std::size_t{1} << 20;     // floats
+
+std::mutex mutex;
+
+/// By stream; the null stream, of which every device has one, also by device.
+using Key = std::pair<Stream, int>;
+
+std::map<Key, std::unique_ptr<Context>>& contexts() {
+  // Never destroyed: streams may outlive the order in which static objects go.
+  static auto* const all = new std::map<Key, std::unique_ptr<Context>>;
+  return *all;
+}
+
+int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "ask for the chosen GPU");
+  return device;
+}
+
+Key key_of(Stream stream) {
+  return {stream, stream ? 0 : current_device()};
+}
+
+/// One handle a device, for the life of the process.
+cublasLtHandle_t handle_of(int device) {
+  static auto* const handles = new std::unordered_map<int, cublasLtHandle_t>;
+  cublasLtHandle_t& handle = (*handles)[device];
+  if (handle == nullptr) check(cublasLtCreate(&handle), "start cuBLASLt");
+  return handle;
+}
+
+void free_context(Context& context) {
+  // Destruction goes on where a part of it fails: a lost device fails all of it.
+  if (context.passed) static_cast<void>(cudaEventDestroy(context.passed));
+  static_cast<void>(cudaFree(context.workspace));
+  static_cast<void>(cudaFree(context.scratch));
+}
+
+std::unique_ptr<Context> make_context() {
+  auto context = std::make_unique<Context>();
+  try {
+    context->device = current_device();
+    context->blas = handle_of(context->device);
+    context->workspace_bytes = kWorkspace, context->scratch_floats = kScratch;
+    check(cudaMalloc(&context->workspace, kWorkspace), "take a stream's workspace");
+    check(cudaMalloc(reinterpret_cast<void**>(&context->scratch), kScratch * sizeof(float)),
+          "take a stream's workspace");
+    check(cudaEventCreateWithFlags(&context->passed, cudaEventDisableTiming), "make an event");
+  } catch (...) {
+    free_context(*context);
+    throw;
+  }
+  return context;
+}
+
+}  // namespace
+
+void check(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? Errc::out_of_memory : Errc::device,
+              std::string("cuda: ") + what + ": " + cublasLtGetStatusString(status) + " (" +
+                  cublasLtGetStatusName(status) + ")");
+}
+
+Context& context_of(Stream stream) {
+  const std::lock_guard lock(mutex);
+  const auto found = contexts().find(key_of(stream));
+  if (found != contexts().end()) return *found->second;
+  if (stream)
+    throw Error(Errc::invalid_argument,
+                "cuda: linear operations need a stream that the backend opened");
+  return *(contexts()[key_of(stream)] = make_context());
+}
+
+Stream open() {
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<Context> context = make_context();
+  Stream stream = nullptr;
+  const cudaError_t status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  if (status != cudaSuccess) free_context(*context);
+  check(status, "make a stream");
+  contexts()[key_of(stream)] = std::move(context);
+  return stream;
+}
+
+void close(Stream stream) {
+  const std::lock_guard lock(mutex);
+  const auto found = contexts().find(key_of(stream));
+  if (stream == nullptr || found == contexts().end()) return;
+  static_cast<void>(cudaStreamSynchronize(stream));
+  free_context(*found->second);
+  static_cast<void>(cudaStreamDestroy(stream));
+  contexts().erase(found);
+}
+
+void wait(Stream stream, Stream other) {
+  const cudaEvent_t passed = context_of(other).passed;
+  check(cudaEventRecord(passed, other), "mark a stream");
+  check(cudaStreamWaitEvent(stream, passed, 0), "wait for a stream");
+}
+
+}  // namespace rheo::cuda

@@ -1,0 +1,31 @@
+#pragma once
+
+// What a stream has beside it.
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+#include "rheo/stream.h"
+
+namespace rheo::cuda {
+
+struct Context {
+  int device;
+  cublasLtHandle_t blas;
+  void* workspace;  // of cuBLASLt, for this stream alone
+  std::size_t workspace_bytes;
+  float* scratch;  // of our own kernels, between two launches of one operation
+  std::size_t scratch_floats;
+  cudaEvent_t passed;  // recorded by Backend::wait
+};
+
+/// Throws Error where `status` is one.
+void check(cublasStatus_t status, const char* what);
+
+/// The null stream's is made when it is first asked for.
+/// @throws Error invalid_argument for another stream that Backend::open did not make.
+Context& context_of(Stream stream);
+
+}  // namespace rheo::cuda

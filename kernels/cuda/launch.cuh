@@ -1,0 +1,58 @@
+#pragma once
+
+// How kernels are launched and what they are written with, the same for a GPU and for the emulator
+// of tests/simt, which brings its own <cuda_runtime.h>.
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cub/block/block_reduce.cuh>
+#include <utility>
+
+#include "rheo/stream.h"
+
+/// A block's variable: RHEO_SHARED(float, state, [64][12]); and the one whose size the launch says.
+#ifndef RHEO_SHARED
+#define RHEO_SHARED(T, name, extents) __shared__ __align__(16) T name extents
+#define RHEO_DYNAMIC_SHARED(T, name)                            \
+  extern __shared__ __align__(16) unsigned char rheo_dynamic[]; \
+  T* const name = reinterpret_cast<T*>(rheo_dynamic)
+#endif
+
+namespace rheo::cuda {
+
+/// Throws Error where `status` is one: "cuda: <what>: out of memory (cudaErrorMemoryAllocation)".
+void check(cudaError_t status, const char* what);
+
+/// Queues a kernel. An empty grid is no work and no error.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t dynamic_shared,
+            Stream stream, Arguments&&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  constexpr std::size_t kFree = 48 << 10;  // what a block gets without asking
+  if (dynamic_shared > kFree)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(dynamic_shared)),
+          "raise a kernel's shared memory");
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block;
+  config.dynamicSmemBytes = dynamic_shared, config.stream = stream;
+  check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
+        "launch a kernel");
+}
+
+constexpr unsigned blocks_of(long long items, int block) {
+  return static_cast<unsigned>((items + block - 1) / block);
+}
+
+/// Sum over the block in an order that its size alone decides; thread 0 has it. All threads call.
+template <int kThreads, class T>
+__device__ T block_sum(T value) {
+  using Reduce = cub::BlockReduce<T, kThreads>;
+  using Storage = typename Reduce::TempStorage;
+  RHEO_SHARED(Storage, storage, );
+  __syncthreads();  // whoever called before is done with the storage
+  return Reduce(storage).Sum(value);
+}
+
+}  // namespace rheo::cuda

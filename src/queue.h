@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include "kernels/backend.h"
+#include "rheo/device.h"
+#include "rheo/error.h"
+
+namespace rheo {
+
+/// While it lives, the calling thread works on a device, with that device's number of threads.
+class DeviceScope {
+ public:
+  explicit DeviceScope(const Device& device)
+      : backend_(device.backend()),
+        device_before_(backend_.use(device.ordinal())),
+        threads_before_(backend_.set_threads(device.threads())) {}
+  ~DeviceScope() {
+    backend_.set_threads(threads_before_);
+    try {
+      backend_.use(device_before_);
+    } catch (const Error&) {
+      // The device was lost, which the call at work has told.
+    }
+  }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  const Backend& backend_;
+  int device_before_, threads_before_;
+};
+
+/// The streams of one model on one device; null, every one, on the CPU.
+class Queue {
+ public:
+  static constexpr int kSides = 2;
+
+  explicit Queue(const Device& device) : backend_(device.backend()) {
+    const DeviceScope scope(device);
+    try {
+      for (Stream& stream : streams_) stream = backend_.open();
+    } catch (...) {
+      close();
+      throw;
+    }
+  }
+  ~Queue() { close(); }
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  const Backend& backend() const { return backend_; }
+  Stream stream() const { return streams_[0]; }
+  /// For work that overlaps the main stream's, between a wait of each for the other.
+  Stream side(int i) const { return streams_[1 + i]; }
+  /// For copies of the next batch.
+  Stream loading() const { return streams_[1 + kSides]; }
+
+  void synchronize() const { backend_.synchronize(stream()); }
+  void copy(void* to, const void* from, std::size_t bytes) const {
+    backend_.copy(to, from, bytes, stream());
+  }
+  /// To the host, done when it returns.
+  void download(void* to, const void* from, std::size_t bytes) const {
+    copy(to, from, bytes);
+    synchronize();
+  }
+  void clear(void* memory, std::size_t bytes) const { backend_.clear(memory, bytes, stream()); }
+
+ private:
+  void close() {
+    for (Stream stream : streams_)
+      if (stream) backend_.close(stream);
+  }
+
+  const Backend& backend_;
+  Stream streams_[2 + kSides] = {};
+};
+
+/// Work that the device is given as one launch where it can record: from the second time on, since
+/// the first makes what is made once.
+class Repeated {
+ public:
+  explicit Repeated(const Queue& queue) : queue_(&queue) {}
+  ~Repeated() { reset(); }
+  Repeated(const Repeated&) = delete;
+  Repeated& operator=(const Repeated&) = delete;
+
+  /// `work` queues the same operations on the same memory each time.
+  template <class F>
+  void run(F&& work) {
+    const Backend& backend = queue_->backend();
+    if (ran_ && recording_ == nullptr)
+      recording_ = backend.record(
+          queue_->stream(), [](void* what) { (*static_cast<std::remove_reference_t<F>*>(what))(); },
+          &work);
+    ran_ = true;
+    if (recording_)
+      backend.replay(recording_, queue_->stream());
+    else
+      work();
+  }
+
+  /// What comes is other work, or on other memory.
+  void reset() {
+    if (recording_) queue_->backend().forget(recording_);
+    recording_ = nullptr, ran_ = false;
+  }
+
+ private:
+  const Queue* queue_;
+  Recording* recording_ = nullptr;
+  bool ran_ = false;
+};
+
+}  // namespace rheo

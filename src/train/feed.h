@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+
+#include "src/arena.h"
+#include "src/train/loader.h"
+
+namespace rheo {
+
+/// Batches on the device. While it works on one, the next crosses to it: from a loader's threads
+/// through pinned memory to a place beside the one in use.
+class Feed {
+ public:
+  Feed(const Queue& queue, std::int64_t images, std::int64_t dims);
+
+  /// From the batch at `position` of the run on.
+  void start(const Dataset& data, const TrainOptions& options, std::int64_t position);
+  /// Forgets what was under way.
+  void stop();
+  bool started() const { return loader_ != nullptr; }
+
+  /// The next batch is what pixels, samples and labels point to for all work queued from now on.
+  void take();
+  /// Sends the batch after it on its way.
+  void fetch();
+
+  const std::uint8_t* pixels() const { return in_use_.pixels; }
+  const std::int64_t* samples() const { return in_use_.samples; }
+  const int* labels() const { return in_use_.labels; }
+
+ private:
+  struct Place {
+    std::uint8_t* pixels;   // [N, D]
+    std::int64_t* samples;  // [N]
+    int* labels;            // [N]
+  };
+  static Place place_in(Arena arena, std::int64_t images, std::int64_t dims);
+
+  const Queue& queue_;
+  std::size_t bytes_;
+  HostBuffer host_memory_;
+  DeviceBuffer next_memory_, memory_;
+  Place host_, in_use_;
+  bool fetched_ = false;
+  std::unique_ptr<Loader> loader_;
+};
+
+}  // namespace rheo

@@ -1,0 +1,47 @@
+#pragma once
+
+// Tests that run once for each device: the CPU, the emulated GPU, and with RHEO_TEST_CUDA=1 in the
+// environment a real one.
+
+#include <gtest/gtest.h>
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "rheo/device.h"
+
+namespace rheo {
+
+void PrintTo(const Device& device, std::ostream* to);
+
+/// Makes devices of backends that are not public.
+struct DeviceAccess {
+  static Device of(const Backend& backend, int threads = 1) { return {backend, threads, 0}; }
+};
+
+}  // namespace rheo
+
+namespace rheo::test {
+
+std::vector<Device> devices();
+
+/// Those that stand for a GPU.
+std::vector<Device> gpus();
+
+class OnDevice : public testing::TestWithParam<Device> {
+ protected:
+  const Device& device() const { return GetParam(); }
+  bool on_cpu() const { return device().name() == "cpu"; }
+};
+
+std::string name_of_device(const testing::TestParamInfo<Device>& info);
+
+}  // namespace rheo::test
+
+#define RHEO_ON_EVERY_DEVICE(Suite)                                           \
+  INSTANTIATE_TEST_SUITE_P(, Suite, testing::ValuesIn(rheo::test::devices()), \
+                           rheo::test::name_of_device)
+#define RHEO_ON_EVERY_GPU(Suite)                                           \
+  INSTANTIATE_TEST_SUITE_P(, Suite, testing::ValuesIn(rheo::test::gpus()), \
+                           rheo::test::name_of_device)
