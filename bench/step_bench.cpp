@@ -25,7 +25,9 @@ StepArgs arguments(Memory& memory, const Level& level, Dtype type) {
           .coupled = nullptr,
           .mix = memory.floats(std::int64_t{n} * n),
           .bias = memory.floats(n),
-          .columns = columns_of(memory, level, type)};
+          .columns = columns_of(memory, level, type),
+          .kept = nullptr,
+          .again = nullptr};
 }
 
 /// As training runs it: with all that backward needs.

@@ -8,7 +8,7 @@ if(NOT status EQUAL 0)
   message(FATAL_ERROR "check_spills: ${CUOBJDUMP} failed on ${LIBRARY}: ${errors}")
 endif()
 
-string(REGEX MATCHALL "arch = sm_[0-9a-z]+" found "${output}")
+string(REGEX MATCHALL "Fatbin elf code:\n=+\narch = sm_[0-9a-z]+" found "${output}")
 list(REMOVE_DUPLICATES found)
 list(LENGTH found architectures)
 if(NOT architectures EQUAL ARCHITECTURES)

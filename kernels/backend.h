@@ -40,7 +40,7 @@ struct Backend {
   void* (*allocate_host)(std::size_t bytes);  // the host's, for copy_later; null: no room
   void (*release_host)(void* memory);
 
-  Stream (*open)();  // for linear_*, which need room of their own beside a stream
+  Stream (*open)(bool linear);  // with room beside it for linear_*, or for all else
   void (*close)(Stream);
   void (*synchronize)(Stream);
   void (*wait)(Stream, Stream other);  // for what is queued on `other` so far

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/backend.h"
 #include "rheo/device.h"
@@ -39,20 +40,32 @@ class Queue {
 
   explicit Queue(const Device& device) : backend_(device.backend()) {
     const DeviceScope scope(device);
-    try {
-      for (Stream& stream : streams_) stream = backend_.open();
-    } catch (...) {
-      close();
-      throw;
-    }
+    streams_[0] = backend_.open(true);
   }
-  ~Queue() { close(); }
+  ~Queue() {
+    for (Stream stream : streams_)
+      if (stream) backend_.close(stream);
+  }
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
 
+  /// For training: what may run beside the main stream.
+  void open_sides() {
+    for (int i = 0; i < kSides; ++i)
+      if (side(i) == nullptr) streams_[1 + i] = backend_.open(true);
+  }
+  void close_sides() {
+    for (int i = 0; i < kSides; ++i)
+      if (Stream& stream = streams_[1 + i]) backend_.close(std::exchange(stream, nullptr));
+  }
+  void open_loading() {
+    if (loading() == nullptr) streams_[1 + kSides] = backend_.open(false);
+  }
+
   const Backend& backend() const { return backend_; }
   Stream stream() const { return streams_[0]; }
-  /// For work that overlaps the main stream's, between a wait of each for the other.
+  /// For work that overlaps the main stream's, between a wait of each for the other; null unless
+  /// opened.
   Stream side(int i) const { return streams_[1 + i]; }
   /// For copies of the next batch.
   Stream loading() const { return streams_[1 + kSides]; }
@@ -69,11 +82,6 @@ class Queue {
   void clear(void* memory, std::size_t bytes) const { backend_.clear(memory, bytes, stream()); }
 
  private:
-  void close() {
-    for (Stream stream : streams_)
-      if (stream) backend_.close(stream);
-  }
-
   const Backend& backend_;
   Stream streams_[2 + kSides] = {};
 };

@@ -9,7 +9,7 @@
 
 namespace rheo::cuda {
 
-Stream open();
+Stream open(bool linear);
 void close(Stream stream);
 void wait(Stream stream, Stream other);
 

@@ -4,26 +4,18 @@
 // values into the rows of all pixels that see them, and the rest of its own pixels' rows, so that
 // every place has one writer.
 
-#include <cuda_bf16.h>
-
 #include <type_traits>
 
+#include "kernels/cuda/dtype.cuh"
 #include "kernels/cuda/tile.cuh"
 
 namespace rheo::cuda {
 
-__device__ __forceinline__ void convert(float& to, float x) {
-  to = x;
-}
-__device__ __forceinline__ void convert(__nv_bfloat16& to, float x) {
-  to = __float2bfloat16_rn(x);
-}
-
 /// What a tile has to do with one row.
 struct SeenRow {
   int at;  // its pixel, counted from the tile's first
-  unsigned
-      bits;  // t: tap t lies inside the image; 9 + t: what it sees there is the tile's to write
+  // Bit t: tap t lies inside the image; 9 + t: what stands there is the tile's to write.
+  unsigned bits;
 };
 constexpr int kSeenBits = 9;
 constexpr int kOwnBit = 2 * kSeenBits;  // the row's pixel is the tile's

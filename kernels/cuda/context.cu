@@ -52,15 +52,19 @@ void free_context(Context& context) {
   static_cast<void>(cudaFree(context.scratch));
 }
 
-std::unique_ptr<Context> make_context() {
+void take_room(Context& context) {
+  context.blas = handle_of(context.device);
+  context.workspace_bytes = kWorkspace, context.scratch_floats = kScratch;
+  check(cudaMalloc(&context.workspace, kWorkspace), "take a stream's workspace");
+  check(cudaMalloc(reinterpret_cast<void**>(&context.scratch), kScratch * sizeof(float)),
+        "take a stream's workspace");
+}
+
+std::unique_ptr<Context> make_context(bool linear) {
   auto context = std::make_unique<Context>();
   try {
     context->device = current_device();
-    context->blas = handle_of(context->device);
-    context->workspace_bytes = kWorkspace, context->scratch_floats = kScratch;
-    check(cudaMalloc(&context->workspace, kWorkspace), "take a stream's workspace");
-    check(cudaMalloc(reinterpret_cast<void**>(&context->scratch), kScratch * sizeof(float)),
-          "take a stream's workspace");
+    if (linear) take_room(*context);
     check(cudaEventCreateWithFlags(&context->passed, cudaEventDisableTiming), "make an event");
   } catch (...) {
     free_context(*context);
@@ -81,16 +85,17 @@ void check(cublasStatus_t status, const char* what) {
 Context& context_of(Stream stream) {
   const std::lock_guard lock(mutex);
   const auto found = contexts().find(key_of(stream));
-  if (found != contexts().end()) return *found->second;
-  if (stream)
+  const bool is_there = found != contexts().end();
+  if (is_there && found->second->workspace) return *found->second;
+  if (is_there || stream)
     throw Error(Errc::invalid_argument,
-                "cuda: linear operations need a stream that the backend opened");
-  return *(contexts()[key_of(stream)] = make_context());
+                "cuda: linear operations need a stream that the backend opened for them");
+  return *(contexts()[key_of(stream)] = make_context(true));
 }
 
-Stream open() {
+Stream open(bool linear) {
   const std::lock_guard lock(mutex);
-  std::unique_ptr<Context> context = make_context();
+  std::unique_ptr<Context> context = make_context(linear);
   Stream stream = nullptr;
   const cudaError_t status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   if (status != cudaSuccess) free_context(*context);
@@ -110,7 +115,10 @@ void close(Stream stream) {
 }
 
 void wait(Stream stream, Stream other) {
-  const cudaEvent_t passed = context_of(other).passed;
+  const cudaEvent_t passed = [&] {
+    const std::lock_guard lock(mutex);
+    return contexts().at(key_of(other))->passed;
+  }();
   check(cudaEventRecord(passed, other), "mark a stream");
   check(cudaStreamWaitEvent(stream, passed, 0), "wait for a stream");
 }

@@ -24,8 +24,8 @@ struct Context {
 /// Throws Error where `status` is one.
 void check(cublasStatus_t status, const char* what);
 
-/// The null stream's is made when it is first asked for.
-/// @throws Error invalid_argument for another stream that Backend::open did not make.
+/// Of a stream that linear operations run on. The null stream's is made when first asked for.
+/// @throws Error invalid_argument for another stream that Backend::open did not make for them.
 Context& context_of(Stream stream);
 
 }  // namespace rheo::cuda

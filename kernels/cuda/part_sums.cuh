@@ -1,8 +1,9 @@
 #pragma once
 
-// The sums over the pixels of one part (see step_backward_part_size).
+// The sums over the pixels of one part (see step_backward_part_size), and of all parts.
 
 #include "kernels/cuda/columns.cuh"
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/tile.cuh"
 #include "kernels/step.h"
 
@@ -219,5 +220,50 @@ class PartSums<0> {
 
   Part part_;
 };
+
+constexpr int kAddValues = 8;  // a sector of the workspace
+constexpr int kAddSlices = kTileThreads / kAddValues;
+
+/// Where the sum of all parts' value i belongs; null: nowhere.
+__device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, int out) {
+  const std::int64_t n = a.channels;
+  if (i < n * n) return a.mix ? a.dmix + i : nullptr;
+  i -= n * n;
+  if (i < n) return a.mix ? a.dsum + i : nullptr;
+  i -= n;
+  if (i < n) return a.taps && i < out ? a.dtap_bias + i : nullptr;
+  i -= n;
+  return a.taps && a.dtap_edge && i < a.taps * out ? a.dtap_edge + i : nullptr;
+}
+
+/// A block adds up kAddValues values: each thread every kAddSlices-th part, all at once, then one
+/// thread a value over those.
+static __global__ void __launch_bounds__(kTileThreads)
+    add_parts_kernel(const StepBackwardArgs a, const int parts, const std::int64_t part_size,
+                     const int out) {
+  RHEO_SHARED(double, sums, [kAddSlices][kAddValues]);
+  const int value = thread() % kAddValues, slice = thread() / kAddValues;
+  const std::int64_t i = std::int64_t{blockIdx.x} * kAddValues + value;
+  float* to = i < part_size ? target_of(a, i, out) : nullptr;
+  double sum = 0;
+  if (to)
+#pragma unroll 8
+    for (int part = slice; part < parts; part += kAddSlices)
+      sum += static_cast<double>(a.workspace[part * part_size + i]);
+  sums[slice][value] = sum;
+  __syncthreads();
+  if (slice != 0 || to == nullptr) return;
+  sum = 0;
+  for (const auto& row : sums) sum += row[value];
+  *to += static_cast<float>(sum);
+}
+
+inline void add_parts(const StepBackwardArgs& a, Stream stream) {
+  const int parts = step_backward_parts(a.grid);
+  if (parts == 0 || (a.mix == nullptr && a.taps == 0)) return;
+  const std::int64_t size = step_backward_part_size(a.channels, a.taps);
+  launch(add_parts_kernel, dim3(blocks_of(size, kAddValues)), dim3(kTileThreads), 0, stream, a,
+         parts, size, coupling_outputs(a.kind, a.channels));
+}
 
 }  // namespace rheo::cuda

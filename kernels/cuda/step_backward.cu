@@ -41,8 +41,8 @@ struct Room {
   }
 };
 
-/// What is in a block's memory, and what is known of all its tiles.
-struct Held {
+/// What all threads of a block know.
+struct Block {
   Room room;
   float* memory;
   SeenRow* seen;
@@ -55,39 +55,39 @@ struct Held {
 
 /// Starts to copy what a tile needs. With columns' gradients the first half of dy comes later.
 __device__ __forceinline__ void start_inputs(const StepBackwardArgs& a, const Tile& tile,
-                                             const Held& held) {
-  const int n = held.channels, half = n / 2;
+                                             const Block& block) {
+  const int n = block.channels, half = n / 2;
   const std::int64_t at = tile.row * n;
   const bool affine = a.taps && a.kind != CouplingKind::additive;
-  with_width(half, held.aligned, [&]<int kWidth>() {
+  with_width(half, block.aligned, [&]<int kWidth>() {
     const int skipped = a.dcolumns.data ? half : 0;
-    start_copy<kWidth>({held.at(held.room.dy) + skipped, held.room.stride},
+    start_copy<kWidth>({block.at(block.room.dy) + skipped, block.room.stride},
                        {a.dy + at + skipped, n}, n - skipped, n - skipped, tile.count);
     if (affine)
-      start_copy<kWidth>({held.at(held.room.raw), half}, {a.raw + tile.row * half, half}, half,
+      start_copy<kWidth>({block.at(block.room.raw), half}, {a.raw + tile.row * half, half}, half,
                          half, tile.count);
   });
   if (a.mix || affine)
-    with_width(n, held.aligned, [&]<int kWidth>() {
-      start_copy<kWidth>(held.state(held.room.coupled), {a.coupled + at, n}, n, round_up(n, 4),
+    with_width(n, block.aligned, [&]<int kWidth>() {
+      start_copy<kWidth>(block.state(block.room.coupled), {a.coupled + at, n}, n, round_up(n, 4),
                          tile.count);
     });
 }
 
 /// The first half of dy and what the columns' gradients add to it.
 __device__ __forceinline__ void gather_columns(const StepBackwardArgs& a, const Images& images,
-                                               const Tile& tile, const Held& held) {
-  const int n = held.channels, half = n / 2;
+                                               const Tile& tile, const Block& block) {
+  const int n = block.channels, half = n / 2;
   const Columns& c = a.dcolumns;
   const Neighbours from = {static_cast<const float*>(c.data) + tile.row * c.stride, c.stride,
                            c.taps, half, nullptr};
   const float* dy = a.dy + tile.row * n;
-  float* to = held.at(held.room.dy);
-  with_width(half, held.aligned, [&]<int kWidth>() {
+  float* to = block.at(block.room.dy);
+  with_width(half, block.aligned, [&]<int kWidth>() {
     using V = Vector<float, kWidth>;
     gather<-1, kWidth>(
         from, images, tile, [&](int p, int o) { return load<kWidth>(dy + p * n + o); },
-        [&](int p, int o, const V& sum) { store(to + p * held.room.stride + o, sum); });
+        [&](int p, int o, const V& sum) { store(to + p * block.room.stride + o, sum); });
   });
 }
 
@@ -99,20 +99,20 @@ struct MixPiece {
 /// dv = M^T dy, or that much more of it. A thread takes four columns for `kPixels` pixels: every
 /// access to shared memory is of 16 bytes.
 template <int kPixels>
-__device__ __forceinline__ void multiply(const MixPiece& m, int count, const Held& held) {
+__device__ __forceinline__ void multiply(const MixPiece& m, int count, const Block& block) {
   const int quads = (m.columns + 3) / 4, groups = (count + kPixels - 1) / kPixels;
-  const int stride = held.room.stride;
+  const int stride = block.room.stride;
 #pragma unroll 1
   for (int k = thread(); k < groups * quads; k += kTileThreads) {
     const int group = k / quads, j = (k - group * quads) * 4;
-    const float* matrix = held.at(held.room.mix) + j;
-    float* dv = held.at(held.room.dv) + m.column + j;
+    const float* matrix = block.at(block.room.mix) + j;
+    float* dv = block.at(block.room.dv) + m.column + j;
     Vector<float, 4> sum[kPixels];
     const float* dy[kPixels];
 #pragma unroll
     for (int x = 0; x < kPixels; ++x) {
       const int p = min(group + x * groups, count - 1);
-      dy[x] = held.at(held.room.dy) + p * stride + m.row;
+      dy[x] = block.at(block.room.dy) + p * stride + m.row;
       sum[x] = {};
       if (m.row != 0 && group + x * groups < count) sum[x] = load<4>(dv + p * stride);
     }
@@ -122,7 +122,7 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, const Hel
       for (int x = 0; x < kPixels; ++x) d[x] = load<kRows>(dy[x] + i);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const Vector<float, 4> w = load<4>(matrix + (i + r) * held.room.mix_stride);
+        const Vector<float, 4> w = load<4>(matrix + (i + r) * block.room.mix_stride);
 #pragma unroll
         for (int x = 0; x < kPixels; ++x)
 #pragma unroll
@@ -140,14 +140,14 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, const Hel
 
 template <bool kWhole>
 __device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int count,
-                                             const Held& held) {
-  const int n = held.channels;
+                                             const Block& block) {
+  const int n = block.channels;
   const auto take = [&](const MixPiece& m) {
     const int quads = (m.columns + 3) / 4;
     if (quads * kTilePixels > kTileThreads && quads * count > kTileThreads)
-      multiply<2>(m, count, held);
+      multiply<2>(m, count, block);
     else
-      multiply<1>(m, count, held);
+      multiply<1>(m, count, block);
   };
   if constexpr (kWhole) {
     take({0, n, 0, n});
@@ -156,8 +156,8 @@ __device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int coun
       for (int row = 0; row < n; row += kMixRows) {
         const MixPiece m = {row, min(kMixRows, n - row), column, min(kMixColumns, n - column)};
         __syncthreads();  // whoever read the piece before is done with it
-        with_width(n, held.aligned, [&]<int kWidth>() {
-          start_copy<kWidth>({held.at(held.room.mix), held.room.mix_stride},
+        with_width(n, block.aligned, [&]<int kWidth>() {
+          start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride},
                              {a.mix + std::int64_t{row} * n + column, n}, m.columns,
                              round_up(m.columns, 4), m.rows);
         });
@@ -171,22 +171,22 @@ __device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int coun
 /// goes to the network.
 template <CouplingKind kKind, class T>
 __device__ __forceinline__ void move_backward(const Tile& tile, Rows<float> dv, float dlog_det,
-                                              T* net, const Held& held) {
+                                              T* net, const Block& block) {
   constexpr bool kAffine = kKind != CouplingKind::additive;
-  const int half = held.channels / 2, out = kAffine ? held.channels : half;
-  const Rows<float> y = held.state(held.room.coupled);
-  float* raw = held.at(held.room.raw);
+  const int half = block.channels / 2, out = kAffine ? block.channels : half;
+  const float* v = block.at(block.room.coupled);
+  float* raw = block.at(block.room.raw);
 #pragma unroll 1
   for (int k = thread(); k < tile.count * half; k += kTileThreads) {
     const int p = k / half, c = k - p * half;
     float& dy = dv.data[p * dv.stride + half + c];
     if constexpr (kAffine) {
       const math::CouplingScale s = math::coupling_scale<kKind>(raw[k]);
-      raw[k] = math::coupling_draw(y.data[p * y.stride + half + c], dy, dlog_det, s.slope);
+      raw[k] = math::coupling_draw(v[p * dv.stride + half + c], dy, dlog_det, s.slope);
       dy *= s.value;
-      convert(net[p * out + half + c], raw[k]);
+      round_to(net[p * out + half + c], raw[k]);
     }
-    convert(net[p * out + c], dy);
+    round_to(net[p * out + c], dy);
   }
 }
 
@@ -195,45 +195,46 @@ template <class T, class Sums>
 __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const Images& images,
                                                 const Tile& tile, Rows<float> dv, int out,
                                                 const SeenRows& seen, Sums& sums,
-                                                const Held& held) {
+                                                const Block& block) {
   // The mix has read dy; without a mix nobody used the room of dv.
-  T* net = reinterpret_cast<T*>(held.at(a.mix ? held.room.dy : held.room.dv));
+  T* net = reinterpret_cast<T*>(block.at(a.mix ? block.room.dy : block.room.dv));
   const float dlog_det = a.dlog_det[tile.image];
   if (a.kind == CouplingKind::additive)
-    move_backward<CouplingKind::additive>(tile, dv, dlog_det, net, held);
+    move_backward<CouplingKind::additive>(tile, dv, dlog_det, net, block);
   if (a.kind == CouplingKind::sigmoid2)
-    move_backward<CouplingKind::sigmoid2>(tile, dv, dlog_det, net, held);
+    move_backward<CouplingKind::sigmoid2>(tile, dv, dlog_det, net, block);
   if (a.kind == CouplingKind::bounded)
-    move_backward<CouplingKind::bounded>(tile, dv, dlog_det, net, held);
+    move_backward<CouplingKind::bounded>(tile, dv, dlog_det, net, block);
   __syncthreads();
-  sums.add_network({{dv.data, dv.stride}, held.at(held.room.raw), held.channels / 2, out, a.taps},
-                   seen, tile.count);
+  sums.add_network(
+      {{dv.data, dv.stride}, block.at(block.room.raw), block.channels / 2, out, a.taps}, seen,
+      tile.count);
   const int stride = a.taps * out;
   const Matrix<T> to = {static_cast<T*>(a.dtaps) + tile.row * stride, stride, a.taps, out, false};
-  write_rows<-1, false>(to, seen, net, images.width, held.aligned);
+  write_rows<-1, false>(to, seen, net, images.width, block.aligned);
 }
 
 template <bool kWhole, class T, class Sums>
 __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const Images& images,
-                                               const Tile& tile, Sums& sums, const Held& held) {
-  const int n = held.channels;
-  start_inputs(a, tile, held);
-  if (a.dcolumns.data) gather_columns(a, images, tile, held);
-  SeenRows seen = {};
-  if (a.taps) seen = find_rows<-1>(images, tile, held.seen);
+                                               const Tile& tile, Sums& sums, const Block& block) {
+  const int n = block.channels;
+  start_inputs(a, tile, block);
+  if (a.dcolumns.data) gather_columns(a, images, tile, block);
+  const SeenRows seen = a.taps ? find_rows<-1>(images, tile, block.seen) : SeenRows{};
   wait_for_copies();
-  const Rows<float> dv = held.state(a.mix ? held.room.dv : held.room.dy);
+  const Rows<float> dv = block.state(a.mix ? block.room.dv : block.room.dy);
   if (a.mix) {
-    const Rows<float> dy = held.state(held.room.dy), v = held.state(held.room.coupled);
-    sums.add_mix({dy.data, dy.stride}, {v.data, v.stride}, held.at(held.room.bias), n, tile.count);
-    mix_backward<kWhole>(a, tile.count, held);
+    const Rows<float> dy = block.state(block.room.dy), v = block.state(block.room.coupled);
+    sums.add_mix({dy.data, dy.stride}, {v.data, v.stride}, block.at(block.room.bias), n,
+                 tile.count);
+    mix_backward<kWhole>(a, tile.count, block);
     __syncthreads();
   }
   if (a.taps && a.kind == CouplingKind::additive)
-    couple_backward<T>(a, images, tile, dv, n / 2, seen, sums, held);
+    couple_backward<T>(a, images, tile, dv, n / 2, seen, sums, block);
   else if (a.taps)
-    couple_backward<T>(a, images, tile, dv, n, seen, sums, held);
-  with_width(n, held.aligned, [&]<int kWidth>() {
+    couple_backward<T>(a, images, tile, dv, n, seen, sums, block);
+  with_width(n, block.aligned, [&]<int kWidth>() {
     copy_out<kWidth>(a.dx + tile.row * n, {dv.data, dv.stride}, n, tile.count);
   });
 }
@@ -247,60 +248,23 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
   const int n = kWhole ? kChannels : a.channels;
   RHEO_DYNAMIC_SHARED(float, memory);
   RHEO_SHARED(SeenRow, seen, [kMaxSeenRows]);
-  const Held held = {Room::of(n, kWhole), memory, seen, n, kWhole || aligned};
+  const Block block = {Room::of(n, kWhole), memory, seen, n, kWhole || aligned};
   PartSums<kChannels> sums(part_at(a, n, static_cast<int>(blockIdx.x), part_size), part_size);
   if (a.mix)
-    with_width(n, held.aligned, [&]<int kWidth>() {
-      start_copy<kWidth>({held.at(held.room.bias), 0}, {a.bias, 0}, n, round_up(n, 4), 1);
+    with_width(n, block.aligned, [&]<int kWidth>() {
+      start_copy<kWidth>({block.at(block.room.bias), 0}, {a.bias, 0}, n, round_up(n, 4), 1);
       if (kWhole)
-        start_copy<kWidth>({held.at(held.room.mix), held.room.mix_stride}, {a.mix, n}, n, n, n);
+        start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride}, {a.mix, n}, n, n, n);
     });
   const std::int64_t end = tiles * (blockIdx.x + 1) / gridDim.x;
   for (std::int64_t i = tiles * blockIdx.x / gridDim.x; i < end; ++i) {
     const Tile tile = tile_at(images, static_cast<unsigned>(i));
-    for (int at = 0; at < (kWhole ? 1 : tile.count); at += held.room.pixels) {
-      backward_piece<kWhole, T>(a, images, piece_of(tile, at, held.room.pixels), sums, held);
+    for (int at = 0; at < (kWhole ? 1 : tile.count); at += block.room.pixels) {
+      backward_piece<kWhole, T>(a, images, piece_of(tile, at, block.room.pixels), sums, block);
       __syncthreads();  // the pixels are written
     }
   }
   sums.finish(a, a.kind == CouplingKind::additive ? n / 2 : n, memory);
-}
-
-constexpr int kAddValues = 8;  // a sector of the workspace
-constexpr int kAddSlices = kTileThreads / kAddValues;
-
-/// Where the sum of all parts' value i belongs; null: nowhere.
-__device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, int out) {
-  const std::int64_t n = a.channels;
-  if (i < n * n) return a.mix ? a.dmix + i : nullptr;
-  i -= n * n;
-  if (i < n) return a.mix ? a.dsum + i : nullptr;
-  i -= n;
-  if (i < n) return a.taps && i < out ? a.dtap_bias + i : nullptr;
-  i -= n;
-  return a.taps && a.dtap_edge && i < a.taps * out ? a.dtap_edge + i : nullptr;
-}
-
-/// A block adds up kAddValues values: each thread every kAddSlices-th part, all at once, then one
-/// thread a value over those.
-static __global__ void __launch_bounds__(kTileThreads)
-    add_parts_kernel(const StepBackwardArgs a, const int parts, const std::int64_t part_size,
-                     const int out) {
-  RHEO_SHARED(double, sums, [kAddSlices][kAddValues]);
-  const int value = thread() % kAddValues, slice = thread() / kAddValues;
-  const std::int64_t i = std::int64_t{blockIdx.x} * kAddValues + value;
-  float* to = i < part_size ? target_of(a, i, out) : nullptr;
-  double sum = 0;
-  if (to)
-#pragma unroll 8
-    for (int part = slice; part < parts; part += kAddSlices)
-      sum += static_cast<double>(a.workspace[part * part_size + i]);
-  sums[slice][value] = sum;
-  __syncthreads();
-  if (slice != 0 || to == nullptr) return;
-  sum = 0;
-  for (const auto& row : sums) sum += row[value];
-  *to += static_cast<float>(sum);
 }
 
 template <int kChannels, class T>
@@ -315,8 +279,8 @@ void launch_backward(const StepBackwardArgs& a, bool aligned, Stream stream) {
 
 template <class T>
 void backward(const StepBackwardArgs& a, Stream stream) {
-  const bool aligned = all_aligned(
-      {a.dy, a.dcolumns.data, a.mix, a.bias, a.coupled, a.raw, a.dtaps, a.dx, a.workspace});
+  const bool aligned =
+      all_aligned({a.dy, a.dcolumns.data, a.mix, a.bias, a.coupled, a.raw, a.dtaps, a.dx});
   if (aligned && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
   if (aligned && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);
   if (aligned && a.channels == 48) return launch_backward<48, T>(a, aligned, stream);
@@ -330,11 +294,7 @@ void step_backward(const StepBackwardArgs& a, Stream stream) {
     backward<__nv_bfloat16>(a, stream);
   else
     backward<float>(a, stream);
-  const int parts = step_backward_parts(a.grid);
-  if (parts == 0 || (a.mix == nullptr && a.taps == 0)) return;
-  const std::int64_t size = step_backward_part_size(a.channels, a.taps);
-  launch(add_parts_kernel, dim3(blocks_of(size, kAddValues)), dim3(kTileThreads), 0, stream, a,
-         parts, size, coupling_outputs(a.kind, a.channels));
+  add_parts(a, stream);
 }
 
 }  // namespace rheo::cuda

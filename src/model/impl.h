@@ -23,7 +23,7 @@ class Model::Impl {
 
   const ModelConfig config;
   Compute compute;  // its memory is automatic until training resolves it
-  const Queue queue;
+  Queue queue;
   const Layout layout;
   const Flow flow;
   bool initialized = true;

@@ -69,7 +69,10 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
   dlog_prob_ = DeviceBuffer(queue, batch * sizeof(float), "losses");
   dlog_prob_.upload(weight.data(), batch * sizeof(float));
   // Last, so that what is said to fit when it does not leaves room for all of the above.
+  net().queue.open_loading();
+  net().queue.open_sides();  // before it is asked what is free
   const Keep keep = resolve_memory();
+  if (keep != Keep::full) net().queue.close_sides();
   room_ = net().activations(batch, keep);
   Arena arena(room_.as<void>());
   buffers_ = net().flow.plan(arena, batch, keep);

@@ -32,6 +32,7 @@ struct Device {
   std::mutex mutex;
   std::size_t memory = std::size_t{64} << 30;
   std::size_t used = 0;
+  bool lost = false;
   std::map<const char*, Allocation> allocations;
   std::map<const void*, std::size_t> dynamic_limits;  // of kernels that asked for more
 };
@@ -144,6 +145,7 @@ InsideDevice::~InsideDevice() {
 }
 
 cudaError_t remembered(cudaError_t error) {
+  if (device().lost) error = cudaErrorLaunchFailure;
   if (error != cudaSuccess) last_error = error;
   return error;
 }
@@ -171,6 +173,11 @@ DeviceMemoryOpen::~DeviceMemoryOpen() {
 void set_memory(std::size_t bytes) {
   const ApiCall call;
   device().memory = bytes;
+}
+
+void set_lost(bool lost) {
+  const ApiCall call;
+  device().lost = lost;
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel,

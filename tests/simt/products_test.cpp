@@ -144,7 +144,7 @@ TEST_F(ProductsTest, TheGradientOfABiasTakesEveryRowOnce) {
 }
 
 TEST_F(ProductsTest, ARecordedProductAddsAgainWhenItIsReplayed) {
-  const Stream stream = backend.open();
+  const Stream stream = backend.open(true);
   struct Work {
     Array<float> x{integers(9 * 5)}, dy{integers(9 * 7)}, dw{5 * 7, 0.f}, db{7, 0.f};
     Stream stream;

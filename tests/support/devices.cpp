@@ -16,8 +16,12 @@ void PrintTo(const Device& device, std::ostream* to) {
 
 namespace rheo::test {
 
+Device emulated() {
+  return DeviceAccess::of(cuda::backend);
+}
+
 std::vector<Device> gpus() {
-  std::vector<Device> found = {DeviceAccess::of(cuda::backend)};
+  std::vector<Device> found = {emulated()};
   if (wants_cuda()) found.push_back(Device::cuda());
   return found;
 }

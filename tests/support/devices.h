@@ -26,6 +26,8 @@ namespace rheo::test {
 
 std::vector<Device> devices();
 
+Device emulated();
+
 /// Those that stand for a GPU.
 std::vector<Device> gpus();
 

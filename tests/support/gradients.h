@@ -39,6 +39,7 @@ inline Gradient gradient_of(Model::Impl& model, const Tensor& x, const Labels& l
     buffer.clear();
     return buffer;
   };
+  model.queue.open_sides();
   const DeviceBuffer activations = model.activations(count, keep);
   Arena arena(activations.as<void>());
   const FlowBuffers buffers = model.flow.plan(arena, count, keep);

@@ -42,6 +42,10 @@ void set_policy(Policy);
 /// What the device has; allocations are counted against it. 64 GiB by default.
 void set_memory(std::size_t bytes);
 
+/// From now on the device answers every call as one does that has fallen off the bus, until it is
+/// told to come back, which a real one does not.
+void set_lost(bool lost);
+
 /// Queues host code as if it were a kernel: how stand-ins for device libraries do their work.
 cudaError_t enqueue(cudaStream_t, std::function<void()>);
 

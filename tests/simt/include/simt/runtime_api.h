@@ -29,6 +29,7 @@ using cudaGraphExec_t = CUgraphExec_st*;
   X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                        \
   X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                               \
   X(cudaErrorNotReady, 600, "device not ready")                                                   \
+  X(cudaErrorLaunchFailure, 719, "unspecified launch failure")                                    \
   X(cudaErrorNotSupported, 801, "operation not supported")                                        \
   X(cudaErrorStreamCaptureUnsupported, 900, "operation not permitted when stream is capturing")   \
   X(cudaErrorStreamCaptureInvalidated, 901,                                                       \

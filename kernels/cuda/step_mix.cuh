@@ -1,0 +1,165 @@
+#pragma once
+
+// The shared memory of a step's block, and the product with M in it.
+
+#include "kernels/cuda/columns.cuh"
+#include "kernels/cuda/tile.cuh"
+#include "kernels/step.h"
+
+namespace rheo::cuda {
+
+// What a block holds of a matrix at a time that it cannot hold all of.
+constexpr int kMixRows = 128;
+constexpr int kMixColumns = 32;
+
+/// A block's shared memory: where its pieces start, in floats, each on 16 bytes.
+struct StepRoom {
+  int pixels;           // at a time
+  int stride;           // of a state
+  int mix, mix_stride;  // M as it is, so that four of a row are one access
+  int before, after;    // added to the state, taken off M times that
+  int state;            // [pixels, stride]; zero behind the last channel
+  int mixed;            // [pixels, stride]; until the mix, what the network returned
+  int keys;             // [pixels, C / 2] of the columns' type
+  int floats;
+
+  /// `whole_mix`: of channels that there is a kernel for.
+  RHEO_HD static StepRoom of(int channels, bool whole_mix) {
+    StepRoom room;
+    room.pixels = tile_pixels(channels);
+    room.stride = shared_stride(channels);
+    room.mix = 0;
+    room.mix_stride = shared_stride(whole_mix ? channels : kMixColumns);
+    room.before = room.mix_stride * (whole_mix || channels < kMixRows ? channels : kMixRows);
+    room.after = room.before + room.stride;
+    room.state = room.after + room.stride;
+    room.mixed = room.state + room.pixels * room.stride;
+    room.keys = room.mixed + room.pixels * room.stride;
+    room.floats = room.keys + round_up(room.pixels * channels / 2, 4);
+    return room;
+  }
+};
+
+/// What all threads of a block know.
+struct StepBlock {
+  StepRoom room;
+  float* memory;
+  SeenRow* seen;
+  double* logs;  // sums of log s so far, one a warp
+  bool forward;
+  bool aligned;  // all that is in device memory, for vectors of 16 bytes
+
+  __device__ float* at(int piece) const { return memory + piece; }
+  __device__ Rows<float> state() const { return {memory + room.state, room.stride}; }
+  __device__ Rows<float> mixed() const { return {memory + room.mixed, room.stride}; }
+};
+
+/// M and its bias, as far as they stay for the block's whole life.
+template <bool kWhole>
+__device__ __forceinline__ void start_mix(const StepArgs& a, int channels, const StepBlock& block) {
+  with_width(channels, block.aligned, [&]<int kWidth>() {
+    const int padded = round_up(channels, 4);
+    float *before = block.at(block.room.before), *after = block.at(block.room.after);
+    start_copy<kWidth>({block.forward ? before : after, 0}, {a.bias, 0}, channels, padded, 1);
+    start_copy<kWidth>({block.forward ? after : before, 0}, {a.bias, 0}, 0, padded, 1);
+    if (kWhole)
+      start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride}, {a.mix, channels},
+                         channels, padded, channels);
+  });
+}
+
+/// Rows and columns of M that are in shared memory.
+struct MixPiece {
+  int row, rows, column, columns;
+  bool first, last;  // of those with these rows
+};
+
+/// A thread takes four rows for `kPixels` pixels: every access to shared memory is of 16 bytes, and
+/// rows a quarter apart keep the lanes of a warp in different banks.
+template <int kPixels, class T>
+__device__ __forceinline__ void multiply(const MixPiece& m, int count, int channels, T* keys,
+                                         const StepBlock& block) {
+  const int quarter = (m.rows + 3) / 4, groups = (count + kPixels - 1) / kPixels;
+  const int stride = block.room.stride, half = channels / 2;
+  const float *matrix = block.at(block.room.mix), *before = block.at(block.room.before);
+  const float* after = block.at(block.room.after);
+#pragma unroll 1
+  for (int k = thread(); k < groups * quarter; k += kTileThreads) {
+    const int group = k / quarter, row = k - group * quarter;
+    float y[kPixels][4];
+    int p[kPixels];
+#pragma unroll
+    for (int x = 0; x < kPixels; ++x) {
+      p[x] = min(group + x * groups, count - 1);
+#pragma unroll
+      for (int r = 0; r < 4; ++r)
+        y[x][r] = m.first ? 0.f : block.mixed().data[p[x] * stride + m.row + row + r * quarter];
+    }
+#pragma unroll(kPixels == 1 ? 2 : 1)
+    for (int j = 0; j < m.columns; j += 4) {
+      Vector<float, 4> z[kPixels];
+      const Vector<float, 4> b = load<4>(before + m.column + j);
+#pragma unroll
+      for (int x = 0; x < kPixels; ++x) {
+        z[x] = load<4>(block.state().data + p[x] * stride + m.column + j);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) z[x].at[i] += b.at[i];
+      }
+#pragma unroll
+      for (int r = 0; r < 4; ++r) {
+        const int at = row + r * quarter < m.rows ? row + r * quarter : row;
+        const Vector<float, 4> w = load<4>(matrix + at * block.room.mix_stride + j);
+#pragma unroll
+        for (int x = 0; x < kPixels; ++x)
+#pragma unroll
+          for (int i = 0; i < 4; ++i) y[x][r] += w.at[i] * z[x].at[i];
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const int i = m.row + row + r * quarter;
+      if (row + r * quarter >= m.rows) continue;
+#pragma unroll
+      for (int x = 0; x < kPixels; ++x) {
+        if (group + x * groups >= count) continue;
+        const float value = m.last ? y[x][r] - after[i] : y[x][r];
+        block.mixed().data[p[x] * stride + i] = value;
+        if (m.last && i < half) round_to(keys[p[x] * half + i], value);
+      }
+    }
+  }
+}
+
+/// mixed = M (state + bias), or M state - bias, of a matrix that is in shared memory (`kWhole`) or
+/// comes there piece by piece.
+template <bool kWhole, class T>
+__device__ __forceinline__ void mix(const StepArgs& a, int count, int channels, T* keys,
+                                    const StepBlock& block) {
+  const auto take = [&](const MixPiece& m) {
+    if (kTilePixels * ((m.rows + 3) / 4) > kTileThreads &&
+        count * ((m.rows + 3) / 4) > kTileThreads)
+      multiply<2>(m, count, channels, keys, block);
+    else
+      multiply<1>(m, count, channels, keys, block);
+  };
+  if constexpr (kWhole) {
+    take({0, channels, 0, channels, true, true});
+  } else {
+    for (int row = 0; row < channels; row += kMixRows)
+      for (int column = 0; column < channels; column += kMixColumns) {
+        const MixPiece m = {row,         min(kMixRows, channels - row),
+                            column,      min(kMixColumns, channels - column),
+                            column == 0, column + kMixColumns >= channels};
+        __syncthreads();  // whoever read the piece before is done with it
+        with_width(channels, block.aligned, [&]<int kWidth>() {
+          start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride},
+                             {a.mix + std::int64_t{row} * channels + column, channels}, m.columns,
+                             round_up(m.columns, 4), m.rows);
+        });
+        wait_for_copies();
+        take(m);
+      }
+  }
+}
+
+}  // namespace rheo::cuda
