@@ -18,7 +18,7 @@ const Backend* gpu() {
   static const Backend* const found = []() -> const Backend* {
     try {
       const Backend& backend = cuda_backend();
-      backend.use(0);
+      backend.require_fitting(0);
       return &backend;
     } catch (const Error&) {
       return nullptr;  // rows of a machine without one

@@ -11,6 +11,18 @@ list(APPEND RHEO_CUDA_SOURCES step_backward.cu weights_backward.cu backend.cu co
      recording.cu)
 list(TRANSFORM RHEO_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/kernels/cuda/)
 
+# The two libraries pass structs to one another: only those of one contract may meet.
+file(GLOB contract CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.h ${PROJECT_SOURCE_DIR}/kernels/*.def)
+set(contract_text "")
+foreach(header IN LISTS contract)
+  file(READ ${header} text)
+  string(APPEND contract_text "${text}")
+endforeach()
+string(SHA256 contract_hash "${contract_text}")
+string(SUBSTRING ${contract_hash} 0 16 contract_hash)
+set(RHEO_CONTRACT "${PROJECT_VERSION} ${contract_hash}")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${contract})
+
 set(rheo_cuda_built OFF)
 if(RHEO_CUDA)
   find_package(CUDAToolkit 12.4 QUIET)

@@ -30,12 +30,14 @@ struct Backend {
   /// Throws unsupported, saying what is missing, where there is none.
   int (*device_count)();
   std::string (*describe)(int device);  // what decides the bits: "avx512"; "NVIDIA H200, sm_90"
-  int (*use)(int device);               // by the calling thread; returns the one before
-  int (*set_threads)(int threads);      // of what the calling thread starts; returns those before
+  /// Throws where there is no such device, or one that is too old.
+  void (*require_fitting)(int device);
+  int (*use)(int device);           // by the calling thread; returns the one before
+  int (*set_threads)(int threads);  // of what the calling thread starts; returns those before
   bool (*has_bf16)();
 
   void* (*allocate)(std::size_t bytes);  // 64-byte aligned; null: no room
-  void (*release)(void* memory);
+  void (*release)(void* memory);         // after all that is queued is done
   std::size_t (*free_bytes)();
   void* (*allocate_host)(std::size_t bytes);  // the host's, for copy_later; null: no room
   void (*release_host)(void* memory);
@@ -52,7 +54,7 @@ struct Backend {
 
   /// Calls `work(what)`, which queues on the stream and on streams that wait for it and for which
   /// it waits at last, without running any of it. Null, and `work` not called: nothing is recorded
-  /// here.
+  /// here, or there is no room for it.
   Recording* (*record)(Stream, void (*work)(void* what), void* what);
   void (*replay)(Recording*, Stream);
   void (*forget)(Recording*);

@@ -15,7 +15,7 @@ constexpr std::int64_t relu_mask_bytes(std::int64_t rows, int out) {
   return rows * ((out + 127) / 128 * 16);
 }
 
-/// y = x W^T + bias, then optionally ReLU.
+/// y = x W^T + bias, then optionally ReLU, which may make 0 of NaN: backward_data passes it on.
 struct LinearArgs {
   std::int64_t rows;
   int in;

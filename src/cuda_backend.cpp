@@ -29,6 +29,8 @@ std::filesystem::path own_folder() {
 std::filesystem::path plugin_file() {
   const char* set = std::getenv("RHEO_BACKEND_PATH");
   const std::filesystem::path folder = set && *set ? std::filesystem::path(set) : own_folder();
+  if (folder.empty())
+    fail(Errc::unsupported, "cuda: set RHEO_BACKEND_PATH to the folder of ", kFile);
   if (!folder.is_absolute())
     fail(Errc::unsupported, "cuda: RHEO_BACKEND_PATH must be an absolute path; got ", folder);
   return folder / kFile;
@@ -45,9 +47,9 @@ const Backend& load() {
          "; install the CUDA toolkit's libraries, or use --device cpu");
   using Entry = const Backend* (*)(const char*);
   const auto entry = reinterpret_cast<Entry>(dlsym(library, "rheo_cuda_backend"));
-  const Backend* backend = entry ? entry(version()) : nullptr;
+  const Backend* backend = entry ? entry(RHEO_CONTRACT) : nullptr;
   if (backend == nullptr)
-    fail(Errc::unsupported, "cuda: ", file.string(), " is not of rheo ", version(),
+    fail(Errc::unsupported, "cuda: ", file.string(), " is not of this build of rheo ", version(),
          "; install both from one build");
   return *backend;
 }

@@ -24,7 +24,7 @@ Device Device::cpu(int threads) {
 Device Device::cuda(int ordinal) {
   require(ordinal >= 0, "Device::cuda: ordinal must be at least 0; got ", ordinal);
   const Backend& backend = cuda_backend();
-  backend.use(ordinal);
+  backend.require_fitting(ordinal);
   return {backend, 1, ordinal};
 }
 

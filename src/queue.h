@@ -103,11 +103,11 @@ class Repeated {
       recording_ = backend.record(
           queue_->stream(), [](void* what) { (*static_cast<std::remove_reference_t<F>*>(what))(); },
           &work);
-    ran_ = true;
     if (recording_)
       backend.replay(recording_, queue_->stream());
     else
       work();
+    ran_ = true;  // not before: a run that failed may not have made all that is made once
   }
 
   /// What comes is other work, or on other memory.

@@ -65,7 +65,7 @@ TEST_F(CudaBackendTest, TheWorkingDirectoryIsNeverLookedIn) {
 
 TEST_F(CudaBackendTest, OneOfAnotherVersionIsRefused) {
   EXPECT_EQ(error_with(RHEO_OTHER_VERSION_DIR),
-            "cuda: " RHEO_OTHER_VERSION_DIR "/librheo_cuda.so is not of rheo " +
+            "cuda: " RHEO_OTHER_VERSION_DIR "/librheo_cuda.so is not of this build of rheo " +
                 std::string(version()) + "; install both from one build");
 }
 

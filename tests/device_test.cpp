@@ -71,6 +71,34 @@ TEST_P(DeviceTest, TheSameRunGivesTheSameBits) {
             trained(compute(Precision::bf16), options(), kConfig));
 }
 
+/// Four steps: the first runs as it is, the second is recorded, the others replay it.
+TEST_P(DeviceTest, WhatIsKeptDoesNotChangeARun) {
+  Compute with = compute();
+  with.memory = Memory::full;
+  const std::vector<double> full = trained(with, options(4), kConfig);
+  with.memory = Memory::state;
+  EXPECT_EQ(trained(with, options(4), kConfig), full);
+  with.memory = Memory::invert;
+  expect_same_run(trained(with, options(4), kConfig), full);
+}
+
+TEST_P(DeviceTest, ResumesInEveryMemoryMode) {
+  const std::string folder = testing::TempDir() + "rheo_device_modes_" + device().backend().name;
+  std::filesystem::create_directories(folder);
+  const Dataset data = noise(40);
+  for (const Memory memory : {Memory::full, Memory::state, Memory::invert}) {
+    Compute with = compute();
+    with.memory = memory;
+    Trainer first(Model(kConfig, 1, with), data, options());
+    first.step();
+    first.save(folder);
+    Trainer second = Trainer::resume(folder, data, compute());  // the run's mode, as it is not told
+    EXPECT_EQ(second.model().compute().memory, memory);
+    EXPECT_EQ(second.step().gradient_norm, first.step().gradient_norm);
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST_P(DeviceTest, ResumesBitForBit) {
   const std::string folder = testing::TempDir() + "rheo_device_resume_" + device().backend().name;
   std::filesystem::create_directories(folder);

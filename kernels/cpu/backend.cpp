@@ -15,6 +15,7 @@ constinit const Backend backend = {
     .relu_masks = false,
     .device_count = [] { return 1; },
     .describe = [](int) { return std::string(RHEO_TEXT(RHEO_ISA)); },
+    .require_fitting = [](int) {},
     .use = [](int) { return 0; },
     .set_threads = set_threads,
     .has_bf16 = has_bf16,

@@ -49,16 +49,20 @@ std::string describe(int device) {
          std::to_string(properties.minor);
 }
 
-int use(int device) {
+void require_fitting(int device) {
   const int count = device_count();
   if (device >= count)
     throw Error(Errc::invalid_argument, "cuda: there is no device " + std::to_string(device) +
                                             "; this machine has " + std::to_string(count));
   if (!fits(device))
     missing(describe(device) + " is older than the oldest that rheo runs on (sm_80, Ampere)");
+}
+
+int use(int device) {
   int before = 0;
   check(cudaGetDevice(&before), "ask for the chosen GPU");
-  check(cudaSetDevice(device), "choose a GPU");
+  // Only where it changes: a device that is set gets a context, which takes memory.
+  if (device != before) check(cudaSetDevice(device), "choose a GPU");
   return before;
 }
 
@@ -107,9 +111,16 @@ void copy_later(void* to, const void* from, std::size_t bytes, Stream stream) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "copy");
 }
 
-/// From pageable memory the call returns once the source was read; to it, once all is there.
+bool is_pageable(const void* memory) {
+  cudaPointerAttributes attributes;
+  check(cudaPointerGetAttributes(&attributes, memory), "ask where memory lies");
+  return attributes.type == cudaMemoryTypeUnregistered;
+}
+
+/// That an asynchronous copy has read pageable memory when it returns is no promise of CUDA's.
 void copy(void* to, const void* from, std::size_t bytes, Stream stream) {
   copy_later(to, from, bytes, stream);
+  if (bytes && (is_pageable(from) || is_pageable(to))) synchronize(stream);
 }
 
 void clear(void* memory, std::size_t bytes, Stream stream) {
@@ -131,6 +142,7 @@ constinit const Backend backend = {
     .relu_masks = true,
     .device_count = device_count,
     .describe = describe,
+    .require_fitting = require_fitting,
     .use = use,
     .set_threads = [](int threads) { return threads; },
     .has_bf16 = [] { return true; },

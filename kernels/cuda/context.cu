@@ -105,10 +105,11 @@ Stream open(bool linear) {
 }
 
 void close(Stream stream) {
+  if (stream == nullptr) return;
+  static_cast<void>(cudaStreamSynchronize(stream));  // others may go on meanwhile: no lock yet
   const std::lock_guard lock(mutex);
   const auto found = contexts().find(key_of(stream));
-  if (stream == nullptr || found == contexts().end()) return;
-  static_cast<void>(cudaStreamSynchronize(stream));
+  if (found == contexts().end()) return;
   free_context(*found->second);
   static_cast<void>(cudaStreamDestroy(stream));
   contexts().erase(found);
@@ -117,7 +118,10 @@ void close(Stream stream) {
 void wait(Stream stream, Stream other) {
   const cudaEvent_t passed = [&] {
     const std::lock_guard lock(mutex);
-    return contexts().at(key_of(other))->passed;
+    const auto found = contexts().find(key_of(other));
+    if (found == contexts().end())
+      throw Error(Errc::invalid_argument, "cuda: wait needs a stream that the backend opened");
+    return found->second->passed;
   }();
   check(cudaEventRecord(passed, other), "mark a stream");
   check(cudaStreamWaitEvent(stream, passed, 0), "wait for a stream");

@@ -7,8 +7,10 @@
 
 #include <cstddef>
 #include <cub/block/block_reduce.cuh>
+#include <string>
 #include <utility>
 
+#include "rheo/error.h"
 #include "rheo/stream.h"
 
 /// A block's variable: RHEO_SHARED(float, state, [64][12]); and the one whose size the launch says.
@@ -41,8 +43,14 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t dy
         "launch a kernel");
 }
 
-constexpr unsigned blocks_of(long long items, int block) {
-  return static_cast<unsigned>((items + block - 1) / block);
+/// @throws Error invalid_argument where a grid would have no room for them.
+inline unsigned blocks_of(long long items, int block) {
+  const long long blocks = (items + block - 1) / block;
+  if (blocks > 0x7fffffff)
+    throw Error(Errc::invalid_argument,
+                "cuda: " + std::to_string(items) +
+                    " items are more than one launch takes; use smaller batches");
+  return static_cast<unsigned>(blocks);
 }
 
 /// Sum over the block in an order that its size alone decides; thread 0 has it. All threads call.

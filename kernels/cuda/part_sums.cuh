@@ -225,7 +225,7 @@ constexpr int kAddValues = 8;  // a sector of the workspace
 constexpr int kAddSlices = kTileThreads / kAddValues;
 
 /// Where the sum of all parts' value i belongs; null: nowhere.
-__device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, int out) {
+inline __device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, int out) {
   const std::int64_t n = a.channels;
   if (i < n * n) return a.mix ? a.dmix + i : nullptr;
   i -= n * n;

@@ -11,11 +11,12 @@
 namespace rheo::cuda {
 namespace {
 
-constexpr unsigned kLeastAlignment = 16;  // bytes, of the measured algorithms' operands
+/// Bytes, of the measured algorithms' operands, and the most that one is said to have: where an
+/// arena happens to put it must not decide the algorithm, and with it the bits.
+constexpr unsigned kLeastAlignment = 16;
 
-/// Of an operand, in bytes, up to the 256 that cuBLASLt expects if it is told nothing.
 unsigned alignment_of(const void* operand) {
-  const auto bits = reinterpret_cast<std::uintptr_t>(operand) | 256;
+  const auto bits = reinterpret_cast<std::uintptr_t>(operand) | kLeastAlignment;
   return static_cast<unsigned>(bits & -bits);
 }
 
@@ -99,11 +100,11 @@ constexpr Measured kMeasured[] = {
 };
 
 template <class T>
-void set(cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute,
+bool set(cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute,
          int value) {
   const T typed = static_cast<T>(value);
-  check(cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &typed, sizeof typed),
-        "configure a matrix product");
+  return cublasLtMatmulAlgoConfigSetAttribute(&algorithm, attribute, &typed, sizeof typed) ==
+         CUBLAS_STATUS_SUCCESS;
 }
 
 /// Nothing where this cuBLASLt does not know it.
@@ -113,14 +114,16 @@ std::optional<cublasLtMatmulAlgo_t> restore(const Context& context, const Measur
   if (cublasLtMatmulAlgoInit(context.blas, CUBLAS_COMPUTE_32F, CUDA_R_32F, type, type, c_type,
                              c_type, line.id, &algorithm) != CUBLAS_STATUS_SUCCESS)
     return std::nullopt;
-  set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID, line.tile);
-  set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID, line.stages);
-  set<std::int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, line.splits);
-  set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, line.reduction);
-  set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, line.swizzle);
-  set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, line.option);
-  set<std::uint16_t>(algorithm, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, line.inner_shape);
-  set<std::uint16_t>(algorithm, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, line.cluster_shape);
+  const bool known =
+      set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID, line.tile) &&
+      set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID, line.stages) &&
+      set<std::int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, line.splits) &&
+      set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, line.reduction) &&
+      set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, line.swizzle) &&
+      set<std::uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, line.option) &&
+      set<std::uint16_t>(algorithm, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, line.inner_shape) &&
+      set<std::uint16_t>(algorithm, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, line.cluster_shape);
+  if (!known) return std::nullopt;
   return algorithm;
 }
 

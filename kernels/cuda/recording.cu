@@ -30,10 +30,15 @@ Recording* record(Stream stream, void (*work)(void* what), void* what) {
     static_cast<void>(cudaGetLastError());  // the recording's, told already
     std::rethrow_exception(failed);
   }
+  if (ended != cudaSuccess) static_cast<void>(cudaGetLastError());
   check(ended, "end a recording");
   auto recording = std::make_unique<Recording>();
   const cudaError_t made = cudaGraphInstantiate(&recording->graph, graph, 0);
   static_cast<void>(cudaGraphDestroy(graph));
+  if (made == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;  // what has no room as one launch may have some as many
+  }
   check(made, "make a graph");
   return recording.release();
 }

@@ -59,6 +59,9 @@ struct FlowBuffers {
 
   std::int64_t count;  // images
   Keep keep;
+  /// Whether gradients of weights are made beside the next step's work, on the queue's sides: they
+  /// need what that step would overwrite if it were not kept.
+  bool overlap;
   std::vector<Level> levels;
   /// What a step's gradients of weights are made of: two in turn, where those of one step are
   /// still being made beside the next step's work; else both are the same.
@@ -129,13 +132,8 @@ class Flow {
                                 const FlowBuffers::Step& shared) const;
   void plan_scratch(Arena& arena, FlowBuffers& b, std::int64_t pixels, std::int64_t taps,
                     const FlowBuffers::Step& shared) const;
-  /// Whether gradients of weights are made beside the next step's work: they need what that step
-  /// would overwrite if it were not kept.
-  bool overlaps(const FlowBuffers& b) const {
-    return b.keep == Keep::full && queue_.side(0) != nullptr;
-  }
   Stream side_stream(const FlowBuffers& b, int level, int step) const {
-    return overlaps(b) ? queue_.side(side_of(level, step)) : stream();
+    return b.overlap ? queue_.side(side_of(level, step)) : stream();
   }
   PriorArgs top_of(const FlowBuffers& b, const Weights& w, const int* labels, float* eps) const;
   PriorArgs split_of(const FlowBuffers& b, int level, float* eps) const;

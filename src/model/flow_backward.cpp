@@ -18,8 +18,8 @@ void Flow::backward(const FlowBuffers& b, const Weights& w, const WeightGradient
     float* to = l == 0 ? dx : b.levels[l - 1].dstate;
     if (to) backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].dstate, to), stream());
   }
-  const int steps = config_.levels * config_.steps;
-  for (int i = 0; i < std::min(Queue::kSides, steps); ++i) backend_.wait(stream(), queue_.side(i));
+  const int used = std::min(Queue::kSides, config_.levels * config_.steps);
+  for (int i = 0; i < (b.overlap ? used : 0); ++i) backend_.wait(stream(), queue_.side(i));
 }
 
 void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
@@ -111,7 +111,7 @@ void Flow::network_backward(const FlowBuffers& b, const Weights& w, const Weight
   for (int i = 2; i >= 0; --i) {
     const ProductFold& conv = layout_.conv(step_index(l, k), i);
     const int out = i == 2 ? conv.taps * conv.out : conv.out;
-    if (overlaps(b)) backend_.wait(side, stream());
+    if (b.overlap) backend_.wait(side, stream());
     backend_.linear_backward_weights({.rows = rows,
                                       .in = conv.stride,
                                       .out = out,
@@ -162,7 +162,7 @@ void Flow::level_backward(const FlowBuffers& b, const Weights& w, const WeightGr
       step.dlog_det = dlog_prob;
       step.dtaps = b.scratch[side_of(l, k)].taps, step.dtaps_type = network_;
       // What was made of this scratch kSides steps ago has to be done.
-      if (overlaps(b) && step_index(l, k) + Queue::kSides < config_.levels * config_.steps)
+      if (b.overlap && step_index(l, k) + Queue::kSides < config_.levels * config_.steps)
         backend_.wait(stream(), queue_.side(side_of(l, k)));
       step.dtap_bias = d.folded + conv3.folded_bias;
       step.dtap_edge = conv3.edge < 0 ? nullptr : d.folded + conv3.folded_edge;

@@ -80,7 +80,7 @@ void Flow::plan_scratch(Arena& arena, FlowBuffers& b, std::int64_t pixels, std::
   b.scratch[0].dh1 = b.keep == Keep::full ? arena.take_bytes(hidden) : shared.h2;
   for (int i = 1; i < Queue::kSides; ++i) {
     b.scratch[i] = b.scratch[0];
-    if (!overlaps(b)) continue;
+    if (!b.overlap) continue;
     b.scratch[i] = {arena.take<float>(taps), arena.take_bytes(hidden), arena.take_bytes(hidden)};
   }
 }
@@ -89,6 +89,7 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
   Extents most;
   FlowBuffers b{};
   b.count = count, b.keep = keep;
+  b.overlap = keep == Keep::full && queue_.side(0) != nullptr;
   for (const LevelLayout& level : layout_.levels) {
     const Grid grid = {count, level.height, level.width};
     const std::int64_t pixels = grid.pixels();

@@ -136,10 +136,11 @@ DeviceBuffer Model::Impl::activations(std::int64_t images, Keep keep) const {
     if (e.code() != Errc::out_of_memory) throw;
   }
   const std::size_t free = backend().free_bytes();
-  std::int64_t fitting = 0, most = images;  // bytes(fitting) <= free < bytes(most)
+  const std::size_t usable = free - free / 10;  // kernels that are loaded later need some, too
+  std::int64_t fitting = 0, most = images;
   while (most - fitting > 1) {
     const std::int64_t middle = fitting + (most - fitting) / 2;
-    (bytes(middle) <= free ? fitting : most) = middle;
+    (bytes(middle) <= usable ? fitting : most) = middle;
   }
   fail(Errc::out_of_memory, backend().name, ": a batch of ", images, " needs ", bytes(images),
        " bytes for its activations and ", free, " are free; ",

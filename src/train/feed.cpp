@@ -1,6 +1,7 @@
 #include "src/train/feed.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace rheo {
 namespace {
@@ -38,22 +39,30 @@ void Feed::start(const Dataset& data, const TrainOptions& options, std::int64_t 
 
 void Feed::stop() {
   loader_.reset();
-  fetched_ = false;
+  fetched_ = false, failed_ = nullptr;
 }
 
-void Feed::fetch() {
-  const Batch& batch = loader_->next();
+void Feed::fetch() noexcept {
+  try {
+    send(loader_->next());
+    fetched_ = true;
+  } catch (...) {
+    failed_ = std::current_exception();
+  }
+}
+
+void Feed::send(const Batch& batch) {
   queue_.backend().synchronize(queue_.loading());  // the batch before has left the host's memory
   std::copy(batch.pixels.begin(), batch.pixels.end(), host_.pixels);
   std::copy(batch.samples.begin(), batch.samples.end(), host_.samples);
   std::copy(batch.labels.begin(), batch.labels.end(), host_.labels);
   queue_.backend().copy_later(next_memory_.as<void>(), host_memory_.data(), bytes_,
                               queue_.loading());
-  fetched_ = true;
 }
 
 void Feed::take() {
-  if (!fetched_) fetch();
+  if (!fetched_ && !failed_) fetch();
+  if (failed_) std::rethrow_exception(std::exchange(failed_, nullptr));
   queue_.backend().wait(queue_.stream(), queue_.loading());
   queue_.copy(memory_.as<void>(), next_memory_.as<void>(), bytes_);
   // The next batch may not come before this one has moved on.

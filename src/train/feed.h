@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <memory>
 
 #include "src/arena.h"
@@ -21,8 +22,8 @@ class Feed {
 
   /// The next batch is what pixels, samples and labels point to for all work queued from now on.
   void take();
-  /// Sends the batch after it on its way.
-  void fetch();
+  /// Sends the batch after it on its way. What fails is told by the `take` that would return it.
+  void fetch() noexcept;
 
   const std::uint8_t* pixels() const { return in_use_.pixels; }
   const std::int64_t* samples() const { return in_use_.samples; }
@@ -34,6 +35,7 @@ class Feed {
     std::int64_t* samples;  // [N]
     int* labels;            // [N]
   };
+  void send(const Batch& batch);
   static Place place_in(Arena arena, std::int64_t images, std::int64_t dims);
 
   const Queue& queue_;
@@ -42,6 +44,7 @@ class Feed {
   DeviceBuffer next_memory_, memory_;
   Place host_, in_use_;
   bool fetched_ = false;
+  std::exception_ptr failed_;
   std::unique_ptr<Loader> loader_;
 };
 

@@ -46,7 +46,6 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
       data_(fitting(model_, train)),
       fingerprint_(data_.fingerprint()),
       options_(validated(options)),
-      feed_(net().queue, options_.batch, net().config.dims()),
       whole_step_(net().queue) {
   const DeviceScope scope(net().compute.device);
   const Queue& queue = net().queue;
@@ -69,8 +68,10 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
   dlog_prob_ = DeviceBuffer(queue, batch * sizeof(float), "losses");
   dlog_prob_.upload(weight.data(), batch * sizeof(float));
   // Last, so that what is said to fit when it does not leaves room for all of the above.
+  feed_ = std::make_unique<Feed>(queue, batch, net().config.dims());
   net().queue.open_loading();
-  net().queue.open_sides();  // before it is asked what is free
+  if (net().compute.memory == Memory::full || net().compute.memory == Memory::automatic)
+    net().queue.open_sides();  // before it is asked what is free
   const Keep keep = resolve_memory();
   if (keep != Keep::full) net().queue.close_sides();
   room_ = net().activations(batch, keep);
@@ -129,16 +130,16 @@ void Trainer::Impl::clear_gradients() {
 void Trainer::Impl::run_batch(std::int64_t index) {
   Model::Impl& model = net();
   const std::int64_t count = options_.batch;
-  model.backend().pixels_dequantize({.pixels = feed_.pixels(),
+  model.backend().pixels_dequantize({.pixels = feed_->pixels(),
                                      .x = x_.as<float>(),
-                                     .samples = feed_.samples(),
+                                     .samples = feed_->samples(),
                                      .count = count,
                                      .dims = model.config.dims(),
                                      .n_bits = model.config.n_bits,
                                      .centre = false,
                                      .seed = options_.seed},
                                     model.queue.stream());
-  const int* labels = model.config.classes > 0 ? feed_.labels() : nullptr;
+  const int* labels = model.config.classes > 0 ? feed_->labels() : nullptr;
   const Weights weights = model.folded();
   model.flow.forward(buffers_, weights, x_.as<float>(), labels, nullptr);
   model.flow.backward(buffers_, weights,
@@ -205,14 +206,14 @@ StepReport Trainer::Impl::step() {
   } catch (...) {
     // As if it had not begun: batches that were handed out are made again.
     at_ = before;
-    feed_.stop();
+    feed_->stop();
     throw;
   }
 }
 
 StepReport Trainer::Impl::make_step() {
   if (!net().initialized) initialize();
-  if (!feed_.started()) feed_.start(data_, options_, at_.images);
+  if (!feed_->started()) feed_->start(data_, options_, at_.images);
   at_.images += std::int64_t{options_.batch} * options_.accumulate;
   const double rate = learning_rate(at_.images);
   const AdamControl control = {rate, 0, at_.updates, 0};
@@ -223,12 +224,12 @@ StepReport Trainer::Impl::make_step() {
   };
   net().changed(), averaged_is_stale_ = true;
   if (options_.accumulate == 1) {
-    feed_.take();
+    feed_->take();
     whole_step_.run([&] { prepare(), run_batch(0), update(); });
-    feed_.fetch();
+    feed_->fetch();
   } else {
     prepare();
-    for (int i = 0; i < options_.accumulate; ++i) feed_.take(), run_batch(i), feed_.fetch();
+    for (int i = 0; i < options_.accumulate; ++i) feed_->take(), run_batch(i), feed_->fetch();
     update();
   }
   return report(rate);
@@ -257,7 +258,9 @@ Model& Trainer::Impl::model() {
 
 Model Trainer::Impl::release() {
   Model& kept = model();
-  feed_.stop();
+  feed_->stop();
+  whole_step_.reset();
+  net().queue.close_sides();
   return std::move(kept);
 }
 

@@ -76,7 +76,7 @@ class Trainer::Impl {
   DeviceBuffer room_, x_, dlog_prob_, log_prob_, control_, norm_;
   FlowBuffers buffers_{};
   std::vector<double> losses_;  // log_prob_ on the host
-  Feed feed_;
+  std::unique_ptr<Feed> feed_;
   Repeated whole_step_;
 };
 

@@ -23,6 +23,12 @@ std::string word_of(Memory memory) {
   return memory == Memory::state ? "state" : memory == Memory::invert ? "invert" : "full";
 }
 
+Memory memory_of(const std::string& word, const std::string& path) {
+  for (const Memory memory : {Memory::full, Memory::state, Memory::invert})
+    if (word == word_of(memory)) return memory;
+  fail(Errc::bad_file, path, ": memory must be full, state or invert; got ", shown(word));
+}
+
 /// What decides the bits of a run besides its options.
 std::map<std::string, std::string> circumstances(const Compute& compute) {
   return {{"device", compute.device.name()},
@@ -138,6 +144,8 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::resumed(const std::string& folder,
   Compute wanted = compute;
   if (wanted.precision == Precision::automatic)
     wanted.precision = text(file, path, "precision") == "bf16" ? Precision::bf16 : Precision::f32;
+  if (wanted.memory == Memory::automatic)
+    wanted.memory = memory_of(text(file, path, "memory"), path);
   Model model = Model::load(folder + kModelFile, wanted);
   require_file(text(file, path, "config") == model.config().to_json(), path,
                ": its config is not that of the model beside it");

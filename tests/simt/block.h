@@ -16,7 +16,7 @@ namespace simt {
 constexpr int kMaxThreads = 1024, kLanes = 32, kMaxWarps = kMaxThreads / kLanes;
 
 /// Of shared memory: what variables may take, what a kernel may use unasked, and at most.
-constexpr std::size_t kStaticShared = 48 * 1024, kMaxShared = 227 * 1024;
+constexpr std::size_t kStaticShared = 48 * 1024, kMaxShared = 99 * 1024;
 
 enum class State : std::uint8_t { fresh, ready, at_barrier, at_warp, done };
 

@@ -240,6 +240,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   return remembered(copy(to, from, bytes, kind, *stream, handle));
 }
 
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  const ApiCall call;
+  const Place place = place_of(memory, 1);
+  attributes->type = place == Place::device   ? cudaMemoryTypeDevice
+                     : place == Place::pinned ? cudaMemoryTypeHost
+                                              : cudaMemoryTypeUnregistered;
+  return remembered(cudaSuccess);
+}
+
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t handle) {
   const ApiCall call;
   if (bytes == 0) return cudaSuccess;

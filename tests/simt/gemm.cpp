@@ -66,7 +66,7 @@ void finish_column(const Gemm& g, std::int64_t j, std::vector<float>& values) {
       if (!(mask[i / 8] >> i % 8 & 1)) values[i] = 0;
   } else if (op.epilogue & CUBLASLT_EPILOGUE_RELU) {
     if (op.aux) write_mask(mask, pitch, values);
-    for (float& value : values) value = value < 0 ? 0 : value;
+    for (float& value : values) value = value > 0 ? value : 0;  // NaN too, as it may there
   }
   for (std::int64_t i = 0; i < m; ++i) put(g.d, type, first + i, values[i]);
 }

@@ -98,6 +98,16 @@ cudaError_t cudaMallocHost(T** memory, std::size_t bytes) {
   return cudaMallocHost(reinterpret_cast<void**>(memory), bytes);
 }
 
+enum cudaMemoryType {
+  cudaMemoryTypeUnregistered = 0,
+  cudaMemoryTypeHost = 1,
+  cudaMemoryTypeDevice = 2,
+};
+struct cudaPointerAttributes {
+  cudaMemoryType type;
+};
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes*, const void*);
+
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost = 0,
   cudaMemcpyHostToDevice = 1,
