@@ -353,7 +353,7 @@ WeightsBackwardArgs weights_prepare_backward_case(Arena& arena, const CaseShape&
           .dfolded = arena.in(folds.folded),
           .dpacked = arena.in(folds.dpacked),
           .dlog_det = -1.0 / (1 + shape.option),
-          .dparameters = arena.out<float>(folds.parameters)};
+          .dparameters = arena.out<float>(folds.parameters, 0.5)};  // outside their triangles zero
 }
 
 }  // namespace rheo::test
