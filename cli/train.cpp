@@ -43,6 +43,7 @@ class TrainCommand {
   void settle_resumed();
   Trainer make_trainer(const OpenedData& data, std::optional<std::int64_t> checkpoint) const;
   void show_plan(const OpenedData& data, Trainer& trainer);
+  void note_missing_cuda();
   Json routine_record() const;
   void write_config(const RunDirectory& run, const OpenedData& data, Trainer& trainer) const;
 
@@ -162,12 +163,22 @@ Trainer TrainCommand::make_trainer(const OpenedData& data,
   return Trainer(Model(config, options.seed, compute), data.train, options);
 }
 
+/// A machine that was meant to have a GPU should not train on its CPU without a word.
+void TrainCommand::note_missing_cuda() {
+  try {
+    Device::cuda();
+  } catch (const Error& e) {
+    progress_.note(fmt::format("note   not on a GPU: {}", e.what()));
+  }
+}
+
 void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   const ModelConfig& c = trainer.model().config();
   const Compute& compute = trainer.model().compute();
   const TrainOptions& options = trainer.options();
   progress_.note(fmt::format("rheo {}: {}, {}, memory {}", version(), compute.device.description(),
                              name(compute.precision), name(compute.memory)));
+  if (compute_.device == "auto" && compute.device.name() == "cpu") note_missing_cuda();
   std::string line = fmt::format("data   {} images of {}x{}x{}, ", data.train.size(), c.height,
                                  c.width, c.channels);
   line += data.test ? fmt::format("{} to test on", data.test->size()) : "none to test on";

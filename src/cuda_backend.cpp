@@ -38,13 +38,18 @@ std::filesystem::path plugin_file() {
 
 const Backend& load() {
   const std::filesystem::path file = plugin_file();
-  if (!std::filesystem::exists(file))
+  const bool is_there = std::filesystem::exists(file);
+  if (!is_there && std::getenv("RHEO_BACKEND_PATH"))
+    fail(Errc::unsupported, "cuda: RHEO_BACKEND_PATH must be the folder of ", kFile,
+         "; there is no ", file.string());
+  if (!is_there)
     fail(Errc::unsupported, "cuda: this rheo was built without CUDA: there is no ", file.string(),
          "; build it with the CUDA toolkit (RHEO_CUDA=ON), or use --device cpu");
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
     fail(Errc::unsupported, "cuda: ", file.string(), " cannot be loaded: ", dlerror(),
-         "; install the CUDA toolkit's libraries, or use --device cpu");
+         "; install the CUDA toolkit's libraries and name their folder in LD_LIBRARY_PATH, or use "
+         "--device cpu");
   using Entry = const Backend* (*)(const char*);
   const auto entry = reinterpret_cast<Entry>(dlsym(library, "rheo_cuda_backend"));
   const Backend* backend = entry ? entry(RHEO_CONTRACT) : nullptr;

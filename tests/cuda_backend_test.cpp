@@ -45,9 +45,19 @@ class CudaBackendTest : public testing::Test {
 };
 
 TEST_F(CudaBackendTest, ABuildWithoutItSaysSo) {
-  EXPECT_EQ(error_with(folder_), "cuda: this rheo was built without CUDA: there is no " + folder_ +
-                                     "/librheo_cuda.so; build it with the CUDA toolkit "
-                                     "(RHEO_CUDA=ON), or use --device cpu");
+  try {
+    Device::from_name("cuda");  // the folder of this test's program has none
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(std::string(e.what()).find("cuda: this rheo was built without CUDA: there is no /"),
+              0u)
+        << e.what();
+  }
+}
+
+TEST_F(CudaBackendTest, AFolderWithoutItIsNamed) {
+  EXPECT_EQ(error_with(folder_), "cuda: RHEO_BACKEND_PATH must be the folder of librheo_cuda.so; " +
+                                     ("there is no " + folder_) + "/librheo_cuda.so");
 }
 
 TEST_F(CudaBackendTest, AFileThatIsNoLibraryIsNamed) {

@@ -62,10 +62,10 @@ TEST(Launch, CountsSharedMemory) {
     return cudaFuncSetAttribute(much_shared_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                 bytes);
   };
-  must(raise_to(100 * 1024));
+  must(raise_to(99 * 1024));
   must(launch_in(nullptr, 4, much_shared_kernel, 1, 1, y.data()));
   EXPECT_EQ(y.values(), Values{3});
-  EXPECT_EQ(raise_to(228 * 1024), cudaErrorInvalidValue);
+  EXPECT_EQ(raise_to(99 * 1024 + 1), cudaErrorInvalidValue);
 }
 
 TEST(Memory, RunsOut) {
