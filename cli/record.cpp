@@ -85,6 +85,33 @@ void take_compute_record(const std::string& path, const Json& config, const CLI:
   take("--memory", "memory", flags.memory);
 }
 
+Json routine_record(const Routine& routine) {
+  return {{"minutes", routine.minutes},
+          {"save_every", routine.save_every},
+          {"keep", routine.keep},
+          {"validate_every", routine.validate_every},
+          {"validate_images", routine.validate_images},
+          {"sample_every", routine.sample_every},
+          {"samples", routine.samples},
+          {"sample_temperature", routine.sample_temperature}};
+}
+
+void take_routine_record(const std::string& path, const Json& config, const CLI::App& app,
+                         Routine& routine) {
+  const Json& record = section(path, config, "run");
+  const auto take = [&](const char* option, const char* key, auto& value) {
+    if (app.count(option) == 0) value = field<std::decay_t<decltype(value)>>(path, record, key);
+  };
+  take("--minutes", "minutes", routine.minutes);
+  take("--save-every", "save_every", routine.save_every);
+  take("--keep", "keep", routine.keep);
+  take("--validate-every", "validate_every", routine.validate_every);
+  take("--validate-images", "validate_images", routine.validate_images);
+  take("--sample-every", "sample_every", routine.sample_every);
+  take("--samples", "samples", routine.samples);
+  take("--sample-temperature", "sample_temperature", routine.sample_temperature);
+}
+
 std::string command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::string line;

@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "cli/settings.h"
 #include "cli/train_data.h"
+#include "cli/training.h"
 #include "rheo/model.h"
 
 namespace rheo::cli {
@@ -23,6 +24,12 @@ Json compute_record(const Compute& compute);
 /// Fills what `app` was not given.
 void take_compute_record(const std::string& path, const Json& config, const CLI::App& app,
                          ComputeFlags& flags);
+
+Json routine_record(const Routine& routine);
+
+/// Fills what `app` was not given.
+void take_routine_record(const std::string& path, const Json& config, const CLI::App& app,
+                         Routine& routine);
 
 /// The object config[key]. @throws Error bad_file, naming `path`, where it is not there.
 const Json& section(const std::string& path, const Json& config, const char* key);

@@ -44,7 +44,6 @@ class TrainCommand {
   Trainer make_trainer(const OpenedData& data, std::optional<std::int64_t> checkpoint) const;
   void show_plan(const OpenedData& data, Trainer& trainer);
   void note_missing_cuda();
-  Json routine_record() const;
   void write_config(const RunDirectory& run, const OpenedData& data, Trainer& trainer) const;
 
   CLI::App& app_;
@@ -148,7 +147,12 @@ void TrainCommand::settle_resumed() {
   require_agreement(train_changes_, train_, movable ? "steps" : "");
   if (train_changes_.contains("steps")) train_["steps"] = train_changes_["steps"];
   take_data_record(path, recorded_, data_);
-  take_compute_record(path, recorded_, app_, compute_);
+  // The device and precision of the last part of the run, which an inexact resume may have changed.
+  Json last = recorded_;
+  if (last.contains("resumed") && last["resumed"].is_array() && !last["resumed"].empty())
+    last = last["resumed"].back();
+  take_compute_record(path, last, app_, compute_);
+  take_routine_record(path, recorded_, app_, routine_);
 }
 
 Trainer TrainCommand::make_trainer(const OpenedData& data,
@@ -193,17 +197,6 @@ void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   progress_.note(line + ", into " + run_path_);
 }
 
-Json TrainCommand::routine_record() const {
-  return {{"minutes", routine_.minutes},
-          {"save_every", routine_.save_every},
-          {"keep", routine_.keep},
-          {"validate_every", routine_.validate_every},
-          {"validate_images", routine_.validate_images},
-          {"sample_every", routine_.sample_every},
-          {"samples", routine_.samples},
-          {"sample_temperature", routine_.sample_temperature}};
-}
-
 void TrainCommand::write_config(const RunDirectory& run, const OpenedData& data,
                                 Trainer& trainer) const {
   const Json compute = compute_record(trainer.model().compute());
@@ -222,7 +215,7 @@ void TrainCommand::write_config(const RunDirectory& run, const OpenedData& data,
               {"model", Json::parse(trainer.model().config().to_json())}};
   }
   config["train"] = train_;
-  config["run"] = routine_record();
+  config["run"] = routine_record(routine_);
   run.write_config(config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 

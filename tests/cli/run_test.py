@@ -157,6 +157,15 @@ class ResumeTest(RunTest):
         self.assertEqual(config["train"]["steps"], 12)
         self.begin_cosine_and_be_refused()
 
+    def test_a_resumed_run_goes_on_as_it_was_set_up(self):
+        self.begin("--updates", 4, "--save-every", 2, "--keep", 5)
+        self.train("--resume", "--updates", 6, "--allow-inexact", "--threads", 1, data=())
+        self.train("--resume", "--updates", 8, data=())  # with the one thread of the part before
+        config = json.loads((self.run_folder / "config.json").read_text())
+        self.assertEqual(config["run"]["keep"], 5)
+        steps = [name for name in self.checkpoints() if name.startswith("step")]
+        self.assertEqual(steps, [f"step_{step:08}" for step in (2, 4, 6, 8)])
+
     def begin_cosine_and_be_refused(self):
         """A cosine is drawn to its end from the beginning."""
         shutil.rmtree(self.run_folder)
