@@ -1,6 +1,7 @@
 // Whole models on a GPU, emulated or real, against the CPU; and what a GPU alone can get wrong.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -31,6 +32,12 @@ class DeviceTest : public OnDevice {
  protected:
   Compute compute(Precision precision = Precision::f32) const {
     return {.device = device(), .precision = precision};
+  }
+
+  /// These tests run several times at once, for several orders of threads.
+  std::string folder_of(const std::string& test) const {
+    return testing::TempDir() + "rheo_device_" + test + "_" + device().backend().name + "_" +
+           std::to_string(getpid());
   }
 };
 
@@ -83,7 +90,7 @@ TEST_P(DeviceTest, WhatIsKeptDoesNotChangeARun) {
 }
 
 TEST_P(DeviceTest, ResumesInEveryMemoryMode) {
-  const std::string folder = testing::TempDir() + "rheo_device_modes_" + device().backend().name;
+  const std::string folder = folder_of("modes");
   std::filesystem::create_directories(folder);
   const Dataset data = noise(40);
   for (const Memory memory : {Memory::full, Memory::state, Memory::invert}) {
@@ -100,7 +107,7 @@ TEST_P(DeviceTest, ResumesInEveryMemoryMode) {
 }
 
 TEST_P(DeviceTest, ResumesBitForBit) {
-  const std::string folder = testing::TempDir() + "rheo_device_resume_" + device().backend().name;
+  const std::string folder = folder_of("resume");
   std::filesystem::create_directories(folder);
   const Dataset data = noise(40);
   Trainer whole(Model(kConfig, 1, compute()), data, options());
