@@ -1,6 +1,7 @@
 #include <omp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -40,7 +41,8 @@ void clear(void* memory, std::size_t bytes, Stream) {
 
 int set_threads(int threads) {
   const int before = omp_get_max_threads();
-  omp_set_num_threads(threads);
+  // oneDNN cuts its work for as many as are set: where fewer come, a part of it would not be done.
+  omp_set_num_threads(std::min(threads, omp_get_thread_limit()));
   return before;
 }
 
