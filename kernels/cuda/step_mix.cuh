@@ -92,8 +92,12 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, int chann
     for (int x = 0; x < kPixels; ++x) {
       p[x] = min(group + x * groups, count - 1);
 #pragma unroll
-      for (int r = 0; r < 4; ++r)
-        y[x][r] = m.first ? 0.f : block.mixed().data[p[x] * stride + m.row + row + r * quarter];
+      for (int r = 0; r < 4; ++r) {
+        // What is not this thread's to write may be another's.
+        const bool mine = group + x * groups < count && row + r * quarter < m.rows;
+        const int at = p[x] * stride + m.row + row + r * quarter;
+        y[x][r] = m.first || !mine ? 0.f : block.mixed().data[at];
+      }
     }
 #pragma unroll(kPixels == 1 ? 2 : 1)
     for (int j = 0; j < m.columns; j += 4) {
