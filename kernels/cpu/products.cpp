@@ -65,7 +65,9 @@ std::unique_ptr<CompiledProduct> build(const Product& p) {
       CompiledProduct{a, b, bias, c, chosen.scratchpad_desc(), p.bias, dnnl::matmul(chosen)});
 }
 
-/// oneDNN lays its work out for the threads it sees when a primitive is made: here, one.
+/// oneDNN lays its work out for the threads it sees when a primitive is made, and does it with
+/// those it sees then: here, one. It does not notice where OpenMP gives it fewer
+/// (OMP_THREAD_LIMIT).
 class OneThread {
  public:
   OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -103,6 +105,7 @@ const CompiledProduct& compile(const Product& product) {
 }
 
 Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* bias, void* c) {
+  const OneThread one;
   try {
     thread_local dnnl::stream stream(engine());
     const auto memory = [](const dnnl::memory::desc& desc, const void* data) {
