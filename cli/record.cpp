@@ -23,6 +23,13 @@ Value field(const std::string& path, const Json& object, const char* key) {
   }
 }
 
+/// take(option, key, value): where `app` was not given the option, value = record[key].
+auto taker(const std::string& path, const Json& record, const CLI::App& app) {
+  return [&](const char* option, const char* key, auto& value) {
+    if (app.count(option) == 0) value = field<std::decay_t<decltype(value)>>(path, record, key);
+  };
+}
+
 }  // namespace
 
 const Json& section(const std::string& path, const Json& config, const char* key) {
@@ -75,10 +82,7 @@ Json compute_record(const Compute& compute) {
 
 void take_compute_record(const std::string& path, const Json& config, const CLI::App& app,
                          ComputeFlags& flags) {
-  const Json& record = section(path, config, "compute");
-  const auto take = [&](const char* option, const char* key, auto& flag) {
-    if (app.count(option) == 0) flag = field<std::decay_t<decltype(flag)>>(path, record, key);
-  };
+  const auto take = taker(path, section(path, config, "compute"), app);
   take("--device", "device", flags.device);
   take("--threads", "threads", flags.threads);
   take("--precision", "precision", flags.precision);
@@ -98,10 +102,7 @@ Json routine_record(const Routine& routine) {
 
 void take_routine_record(const std::string& path, const Json& config, const CLI::App& app,
                          Routine& routine) {
-  const Json& record = section(path, config, "run");
-  const auto take = [&](const char* option, const char* key, auto& value) {
-    if (app.count(option) == 0) value = field<std::decay_t<decltype(value)>>(path, record, key);
-  };
+  const auto take = taker(path, section(path, config, "run"), app);
   take("--minutes", "minutes", routine.minutes);
   take("--save-every", "save_every", routine.save_every);
   take("--keep", "keep", routine.keep);

@@ -81,19 +81,14 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
 
 /// `auto` is the fastest mode that leaves a tenth of the free memory to others.
 Keep Trainer::Impl::resolve_memory() {
-  constexpr std::pair<Memory, Keep> kModes[] = {
-      {Memory::full, Keep::full}, {Memory::state, Keep::state}, {Memory::invert, Keep::invert}};
+  Memory& memory = net().compute.memory;
   const std::size_t free = net().backend().free_bytes();
-  for (const auto& [memory, keep] : kModes) {
-    const bool fits = net().activation_bytes(options_.batch, keep) <= free - free / 10;
-    const bool last = keep == Keep::invert;
-    if (net().compute.memory != memory &&
-        (net().compute.memory != Memory::automatic || !(fits || last)))
-      continue;
-    net().compute.memory = memory;
-    return keep;
-  }
-  return Keep::full;  // not reached: the loop ends at invert
+  const auto fits = [&](Keep keep) {
+    return net().activation_bytes(options_.batch, keep) <= free - free / 10;
+  };
+  if (memory == Memory::automatic)
+    memory = fits(Keep::full) ? Memory::full : fits(Keep::state) ? Memory::state : Memory::invert;
+  return memory == Memory::full ? Keep::full : memory == Memory::state ? Keep::state : Keep::invert;
 }
 
 void Trainer::Impl::initialize() {
