@@ -25,14 +25,26 @@ void* mask_of(Memory& memory, const Backend& backend, std::int64_t rows, int col
   return memory.values(Dtype::f32, relu_mask_bytes(rows, columns) / size_of(Dtype::f32));
 }
 
-void forward(benchmark::State& state, const Backend& backend, const Shape& s) {
+/// As a model has it: packed once for many products.
+const void* packed(Memory& memory, const Backend& backend, const Shape& s, const void* weight) {
+  LinearPack pack = {s.in, s.out, s.type, weight, nullptr};
+  const auto bytes = static_cast<std::int64_t>(backend.packed_bytes(pack));
+  if (bytes == 0) return nullptr;
+  pack.packed = memory.floats((bytes + 3) / 4);
+  backend.pack(&pack, 1, nullptr);
+  return pack.packed;
+}
+
+void forward(benchmark::State& state, const Backend& backend, const Shape& s, bool with_pack) {
   Memory memory(backend);
+  const void* weight = memory.values(s.type, std::int64_t{s.in} * s.out);
   const LinearArgs args = {.rows = s.rows,
                            .in = s.in,
                            .out = s.out,
                            .type = s.type,
                            .x = memory.values(s.type, s.rows * s.in),
-                           .weight = memory.values(s.type, std::int64_t{s.in} * s.out),
+                           .weight = weight,
+                           .packed = with_pack ? packed(memory, backend, s, weight) : nullptr,
                            .bias = memory.values(s.type, s.out),
                            .relu = true,
                            .y_type = s.type,
@@ -71,10 +83,20 @@ void backward_weights(benchmark::State& state, const Backend& backend, const Sha
                 [&] { backend.linear_backward_weights(args, nullptr); });
 }
 
+void forward_packed(benchmark::State& state, const Backend& backend, const Shape& s) {
+  forward(state, backend, s, true);
+}
+
+/// What packing gains, on a backend that packs.
+void forward_unpacked(benchmark::State& state, const Backend& backend, const Shape& s) {
+  forward(state, backend, s, false);
+}
+
 constexpr struct {
   const char* op;
   void (*row)(benchmark::State&, const Backend&, const Shape&);
-} kRows[] = {{"linear_forward", forward},
+} kRows[] = {{"linear_forward", forward_packed},
+             {"linear_forward_unpacked", forward_unpacked},
              {"linear_backward_data", backward_data},
              {"linear_backward_weights", backward_weights}};
 
@@ -91,7 +113,7 @@ const bool registered = [] {
   for (const Level& level : kLevels)
     for (int hidden : kHidden)
       for (Dtype type : {Dtype::f32, Dtype::bf16}) {
-        const On on = level.on() == On::gpu ? On::gpu : On::widest;
+        const On on = level.on() == On::all ? On::widest : level.on();
         const int columns = columns_stride(9, level.channels / 2, false);
         add_shape(on, {"conv1", level.pixels(), columns, hidden, type});
         add_shape(on, {"conv2", level.pixels(), hidden, hidden, type});

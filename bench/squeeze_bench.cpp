@@ -5,7 +5,7 @@
 namespace rheo::bench {
 namespace {
 
-/// On the last two levels the large side is half of a wider state.
+/// Past the first level the large side is half of a wider state.
 void squeeze(benchmark::State& state, const Backend& backend, const Level& level, bool forward) {
   Memory memory(backend);
   const int channels = level.channels / 4, stride = level.channels > 12 ? 2 * channels : channels;

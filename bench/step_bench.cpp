@@ -12,6 +12,10 @@ Columns columns_of(Memory& memory, const Level& level, Dtype type) {
   return {memory.values(type, level.pixels() * stride), type, kTaps, half, stride, false};
 }
 
+std::int64_t mix_bytes(const Level& level) {
+  return std::int64_t{4} * level.channels * level.channels;
+}
+
 StepArgs arguments(Memory& memory, const Level& level, Dtype type) {
   const int tiles = tiles_of(level.grid()), n = level.channels;
   return {.grid = level.grid(),
@@ -36,9 +40,9 @@ void forward(benchmark::State& state, const Backend& backend, const Level& level
   StepArgs args = arguments(memory, level, type);
   args.raw = memory.floats(level.values() / 2);
   args.coupled = memory.floats(level.values());
-  // From and taps in; to, coupled, raw and columns out.
+  // From, taps and mix in; to, coupled, raw and columns out.
   measure_bytes(state, backend,
-                level.values() * (4 + 4 * kTaps + 4 + 4 + 2) +
+                level.values() * (4 + 4 * kTaps + 4 + 4 + 2) + mix_bytes(level) +
                     level.pixels() * args.columns.stride * size_of(type),
                 [&] { backend.step_forward(args, nullptr); });
 }
@@ -46,10 +50,10 @@ void forward(benchmark::State& state, const Backend& backend, const Level& level
 void inverse(benchmark::State& state, const Backend& backend, const Level& level, Dtype type) {
   Memory memory(backend);
   const StepArgs args = arguments(memory, level, type);
-  measure_bytes(
-      state, backend,
-      level.values() * (4 + 4 * kTaps + 4) + level.pixels() * args.columns.stride * size_of(type),
-      [&] { backend.step_inverse(args, nullptr); });
+  measure_bytes(state, backend,
+                level.values() * (4 + 4 * kTaps + 4) + mix_bytes(level) +
+                    level.pixels() * args.columns.stride * size_of(type),
+                [&] { backend.step_inverse(args, nullptr); });
 }
 
 void backward(benchmark::State& state, const Backend& backend, const Level& level, Dtype type) {
@@ -75,9 +79,9 @@ void backward(benchmark::State& state, const Backend& backend, const Level& leve
       .dtap_edge = nullptr,
       .dx = memory.floats(level.values()),
       .workspace = memory.floats(step_backward_workspace(level.grid(), n, kTaps))};
-  // dy, coupled, raw and column gradients in; dx and tap gradients out.
+  // dy, coupled, raw, column gradients and mix in; dx and tap gradients out; mix's added to.
   measure_bytes(state, backend,
-                level.values() * (4 + 4 + 2 + 4 + kTaps * size_of(type)) +
+                level.values() * (4 + 4 + 2 + 4 + kTaps * size_of(type)) + 3 * mix_bytes(level) +
                     level.pixels() * args.dcolumns.stride * 4,
                 [&] { backend.step_backward(args, nullptr); });
 }

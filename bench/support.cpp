@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <set>
 
 #include "kernels/cpu/backend.h"
 #include "rheo/error.h"
@@ -77,6 +78,7 @@ std::function<void()> product_of(const Backend& backend, Memory& memory, Dtype t
       .type = type,
       .x = memory.values(type, kProductRows * kProductWidth),
       .weight = memory.values(type, std::int64_t{kProductWidth} * kProductWidth),
+      .packed = nullptr,
       .bias = nullptr,
       .relu = false,
       .y_type = type,
@@ -123,7 +125,9 @@ void measure(benchmark::State& state, const Backend& backend, double work, const
 
 void add_row(const Backend& backend, const std::string& op, const std::string& shape,
              const Row& row) {
+  static std::set<std::string> names;
   const std::string name = op + "/" + backend.instruction_set + "/" + shape;
+  if (!names.insert(name).second) return;
   benchmark::RegisterBenchmark(name.c_str(),
                                [&backend, row](benchmark::State& state) { row(state, backend); })
       ->UseManualTime()
@@ -187,9 +191,9 @@ void* Memory::values(Dtype type, std::int64_t count) {
 bool add(On on, const std::string& op, const std::string& shape, const Row& row) {
   const Backend* found[cpu::kMaxVariants];
   const int count = cpu::variants(found);
-  const int first = on == On::all ? 0 : on == On::widest ? count - 1 : count;
+  const int first = on == On::all ? 0 : on == On::gpu ? count : count - 1;
   for (int i = first; i < count; ++i) add_row(*found[i], op, shape, row);
-  if (gpu()) add_row(*gpu(), op, shape, row);
+  if (on != On::cpu && gpu()) add_row(*gpu(), op, shape, row);
   return true;
 }
 

@@ -19,23 +19,29 @@ namespace rheo::bench {
 enum class On {
   all,     // every variant of the CPU, and the GPU where there is one
   widest,  // the CPU's widest variant, for what variants do not compile themselves, and the GPU
+  cpu,     // the CPU's widest variant alone
   gpu,
 };
 
-/// A level of a CIFAR-size model; large batches are a GPU's.
+/// A level of a model. CIFAR's batches are 64 and, for a GPU, more; larger images' are fewer, which
+/// is a CPU's work.
 struct Level {
   int height, width, channels;
   std::int64_t count;
 
-  On on() const { return count > 64 ? On::gpu : On::all; }
+  On on() const { return count > 64 ? On::gpu : count < 64 ? On::cpu : On::all; }
   Grid grid() const { return {count, height, width}; }
   std::int64_t pixels() const { return grid().pixels(); }
   std::int64_t values() const { return pixels() * channels; }
   std::string name() const;
 };
 
-constexpr Level kLevels[] = {{16, 16, 12, 64},  {8, 8, 24, 64},  {4, 4, 48, 64},
-                             {16, 16, 12, 512}, {8, 8, 24, 512}, {4, 4, 48, 512}};
+constexpr Level kLevels[] = {
+    {16, 16, 12, 64},  {8, 8, 24, 64},   {4, 4, 48, 64},                    // 32x32, L = 3
+    {16, 16, 12, 512}, {8, 8, 24, 512},  {4, 4, 48, 512},                   //
+    {32, 32, 12, 16},  {16, 16, 24, 16}, {8, 8, 48, 16},  {4, 4, 96, 16},   // 64x64, L = 4
+    {128, 128, 12, 1}, {64, 64, 24, 1},  {32, 32, 48, 1}, {16, 16, 96, 1},  // 256x256, L = 6
+    {8, 8, 192, 1},    {4, 4, 384, 1}};
 constexpr int kHidden[] = {512, 128};  // the paper's network, and one for a CPU
 
 /// The memory of one row, random: zeros and denormals would be another measurement.
@@ -66,6 +72,7 @@ class Memory {
 using Row = std::function<void(benchmark::State&, const Backend&)>;
 
 /// Registers `row` for those backends of `on` that this machine can run; for static initialisers.
+/// Once: of levels that are the same to an operation the first stands for all.
 bool add(On on, const std::string& op, const std::string& shape, const Row& row);
 
 /// Times f, which reads and writes so many bytes. A GPU is given several calls at once, so that

@@ -8,12 +8,13 @@
 namespace rheo::bench {
 namespace {
 
-/// One step on each of the three levels; a model has some 32 of them.
-Layout layout_of(int hidden) {
+/// One step on each level; a model has some 32 of them. Six levels of 256x256 pixels end in 384
+/// channels.
+Layout layout_of(int levels, int hidden) {
   ModelConfig config;
-  config.height = config.width = 32;
+  config.height = config.width = 4 << levels;
   config.channels = 3;
-  config.levels = 3;
+  config.levels = levels;
   config.steps = 1;
   config.hidden = hidden;
   return Layout(config, Dtype::f32);
@@ -36,16 +37,16 @@ WeightsArgs arguments(Memory& memory, const Layout& layout) {
           .workspace = memory.put(std::vector<double>(static_cast<std::size_t>(layout.workspace)))};
 }
 
-void prepare(benchmark::State& state, const Backend& backend, int hidden) {
-  const Layout layout = layout_of(hidden);
+void prepare(benchmark::State& state, const Backend& backend, int levels, int hidden) {
+  const Layout layout = layout_of(levels, hidden);
   Memory memory(backend);
   const WeightsArgs args = arguments(memory, layout);
   measure_bytes(state, backend, 4 * layout.parameters + layout.packed_bytes,
                 [&] { backend.weights_prepare(args, nullptr); });
 }
 
-void prepare_backward(benchmark::State& state, const Backend& backend, int hidden) {
-  const Layout layout = layout_of(hidden);
+void prepare_backward(benchmark::State& state, const Backend& backend, int levels, int hidden) {
+  const Layout layout = layout_of(levels, hidden);
   Memory memory(backend);
   const WeightsBackwardArgs args = {.forward = arguments(memory, layout),
                                     .dfolded = memory.floats(layout.folded),
@@ -57,14 +58,18 @@ void prepare_backward(benchmark::State& state, const Backend& backend, int hidde
                 [&] { backend.weights_prepare_backward(args, nullptr); });
 }
 
+void add_shape(On on, int levels, int hidden) {
+  const std::string shape = "steps:" + std::to_string(levels) + "/hidden:" + std::to_string(hidden);
+  add(on, "weights_prepare", shape,
+      [=](auto& state, const Backend& backend) { prepare(state, backend, levels, hidden); });
+  add(on, "weights_prepare_backward", shape, [=](auto& state, const Backend& backend) {
+    prepare_backward(state, backend, levels, hidden);
+  });
+}
+
 const bool registered = [] {
-  for (int hidden : kHidden) {
-    const std::string shape = "steps:3/hidden:" + std::to_string(hidden);
-    add(On::all, "weights_prepare", shape,
-        [=](auto& state, const Backend& backend) { prepare(state, backend, hidden); });
-    add(On::all, "weights_prepare_backward", shape,
-        [=](auto& state, const Backend& backend) { prepare_backward(state, backend, hidden); });
-  }
+  for (int hidden : kHidden) add_shape(On::all, 3, hidden);
+  add_shape(On::cpu, 6, 512);
   return true;
 }();
 

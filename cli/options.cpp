@@ -30,6 +30,20 @@ std::string name_of(const std::map<std::string, Value>& names, Value value) {
   return "unknown";
 }
 
+/// Refuses what no machine has as a device; whether this one has it is for the library to say.
+CLI::Validator device_name() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const std::string gpu = "cuda:";
+        const bool numbered = text.size() > gpu.size() && text.starts_with(gpu) &&
+                              text.find_first_not_of("0123456789", gpu.size()) == std::string::npos;
+        return numbered || text == "auto" || text == "cpu" || text == "cuda"
+                   ? std::string()
+                   : fmt::format("must be auto, cpu, cuda or cuda:N; got {}", text);
+      },
+      "");
+}
+
 /// "32" or "32x48" (height first).
 void parse_size(const std::string& text, DataFlags& flags) {
   const char* end = text.data() + text.size();
@@ -87,12 +101,15 @@ Fit fit_from_name(const std::string& name) {
 
 void add_compute_flags(CLI::App& app, ComputeFlags& flags) {
   app.add_option("--device", flags.device, "cpu, cuda, cuda:N, or auto: CUDA where it works")
+      ->check(device_name())
       ->group("Computing")
       ->capture_default_str();
   app.add_option("--threads", flags.threads, "On the CPU; 0: as many as the process may use")
       ->group("Computing")
       ->capture_default_str();
-  app.add_option("--precision", flags.precision, "Of the coupling networks: auto, f32 or bf16")
+  app.add_option("--precision", flags.precision,
+                 "Of the coupling networks: f32, bf16, or auto: bf16 to train and sample where the "
+                 "device has it, else f32")
       ->check(one_of({"auto", "f32", "bf16"}))
       ->group("Computing")
       ->capture_default_str();
@@ -109,9 +126,11 @@ Compute make_compute(const ComputeFlags& flags, Work work) {
   compute.memory = kMemories.at(flags.memory);
   if (compute.precision == Precision::automatic && work == Work::exact)
     compute.precision = Precision::f32;
-  if (compute.precision == Precision::automatic && compute.device.name() != "cpu")
-    compute.precision = Precision::bf16;
   return compute;
+}
+
+std::string description(const Compute& compute) {
+  return compute.device.description() + ", " + name(compute.precision);
 }
 
 void add_data_flags(CLI::App& app, DataFlags& flags) {

@@ -36,6 +36,9 @@ enum class Work { fast, exact };
 
 Compute make_compute(const ComputeFlags& flags, Work work);
 
+/// For people, where and how: "cpu, 2 threads, avx512, bf16".
+std::string description(const Compute& compute);
+
 /// "f32", "full": the words that the options take.
 std::string name(Precision precision);
 std::string name(Memory memory);

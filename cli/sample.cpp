@@ -71,7 +71,8 @@ int SampleCommand::run() {
     write_npy(output, images);
   else
     write_grid(output, images, columns ? columns : by_class ? config.classes : 0);
-  progress.note(fmt::format("{}: {} images", output, count));
+  progress.note(
+      fmt::format("{}: {} images, drawn on {}", output, count, description(loaded.compute())));
   return kDone;
 }
 

@@ -71,8 +71,8 @@ int ScoreCommand::run() {
   Model loaded = Model::load(model, make_compute(compute, Work::exact));
   const Input source(input, loaded.config(), progress);
   const std::vector<double> scores = log_prob(loaded, source);
-  progress.clear();
   if (!output.empty()) write_npy(output, Array<double>{{source.size()}, scores});
+  progress.note(fmt::format("scored on {}", description(loaded.compute())));
   show(mean_of(scores, loaded.config()));
   return kDone;
 }

@@ -29,6 +29,18 @@ void require_agreement(const Json& said, const Json& recorded, const std::string
   }
 }
 
+/// What the updates take, and what tests and pictures between them add.
+std::string memory_line(Trainer& trainer) {
+  const auto mb = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  const MemoryPlan plan = trainer.plan(), tests = trainer.model().plan();
+  const std::int64_t second = trainer.options().average > 0 ? plan.weights : 0;
+  return fmt::format(
+      "memory {:.0f} MB: weights {:.0f}, optimiser {:.0f}, activations {:.0f}, workspace {:.0f}; "
+      "tests and pictures {:.0f} more; batches of up to {} images fit",
+      mb(plan.total()), mb(plan.weights), mb(plan.optimizer), mb(plan.activations),
+      mb(plan.workspace), mb(second + tests.batch * tests.per_image), plan.largest_batch);
+}
+
 class TrainCommand {
  public:
   explicit TrainCommand(CLI::App& app);
@@ -180,8 +192,8 @@ void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   const ModelConfig& c = trainer.model().config();
   const Compute& compute = trainer.model().compute();
   const TrainOptions& options = trainer.options();
-  progress_.note(fmt::format("rheo {}: {}, {}, memory {}", version(), compute.device.description(),
-                             name(compute.precision), name(compute.memory)));
+  progress_.note(
+      fmt::format("rheo {}: {}, memory {}", version(), description(compute), name(compute.memory)));
   if (compute_.device == "auto" && compute.device.name() == "cpu") note_missing_cuda();
   std::string line = fmt::format("data   {} images of {}x{}x{}, ", data.train.size(), c.height,
                                  c.width, c.channels);
@@ -190,6 +202,7 @@ void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   progress_.note(line);
   progress_.note(fmt::format("model  {} levels of {} steps, hidden width {}: {} parameters",
                              c.levels, c.steps, c.hidden, trainer.model().parameter_count()));
+  progress_.note(memory_line(trainer));
   line = fmt::format("plan   {} updates of {} images", routine_.updates,
                      std::int64_t{options.batch} * options.accumulate);
   if (routine_.minutes > 0) line += fmt::format(" or {:g} minutes", routine_.minutes);

@@ -15,6 +15,15 @@ constexpr std::int64_t relu_mask_bytes(std::int64_t rows, int out) {
   return rows * ((out + 127) / 128 * 16);
 }
 
+/// A weight in the form that a backend's linear_forward reads fastest (Backend::pack).
+struct LinearPack {
+  int in;
+  int out;
+  Dtype type;
+  const void* weight;  // [out, in]
+  void* packed;        // Backend::packed_bytes of it, 64-byte aligned
+};
+
 /// y = x W^T + bias, then optionally ReLU, which may make 0 of NaN: backward_data passes it on.
 struct LinearArgs {
   std::int64_t rows;
@@ -23,6 +32,7 @@ struct LinearArgs {
   Dtype type;          // of x and weight
   const void* x;       // [rows, in]
   const void* weight;  // [out, in]
+  const void* packed;  // of `weight`, and read in its place; null: none
   const void* bias;    // [out] of y_type; null: none
   bool relu;
   Dtype y_type;

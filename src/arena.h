@@ -20,6 +20,7 @@ class DeviceBuffer {
     if (data_ == nullptr)
       fail(Errc::out_of_memory, queue.backend().name, ": no room for ", bytes, " bytes of ", what,
            "; ", queue.backend().free_bytes(), " are free; use a smaller batch or model");
+    queue.hold(bytes);
   }
   DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
@@ -29,7 +30,9 @@ class DeviceBuffer {
     return *this;
   }
   ~DeviceBuffer() {
-    if (data_) queue_->backend().release(data_);
+    if (data_ == nullptr) return;
+    queue_->backend().release(data_);
+    queue_->let_go(bytes_);
   }
 
   template <class T>
@@ -77,6 +80,19 @@ class HostBuffer {
   const Queue* queue_ = nullptr;
   void* data_ = nullptr;
 };
+
+/// The largest count up to `most` for which bytes(count) fit into what is free; 0: none. A tenth is
+/// left to others, and to kernels that are loaded later.
+template <class F>
+std::int64_t largest_fitting(std::int64_t most, std::size_t free, const F& bytes) {
+  std::int64_t fitting = 0, too_many = most + 1;
+  while (too_many - fitting > 1) {
+    const std::int64_t middle = fitting + (too_many - fitting) / 2;
+    const auto needed = static_cast<std::size_t>(bytes(middle));
+    (needed <= free - free / 10 ? fitting : too_many) = middle;
+  }
+  return fitting;
+}
 
 /// Hands out pieces of one block in order. Over no block it only counts: a dry run gives the size.
 class Arena {

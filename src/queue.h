@@ -63,6 +63,12 @@ class Queue {
   }
 
   const Backend& backend() const { return backend_; }
+
+  /// Bytes that buffers of this queue hold now.
+  std::size_t held() const { return held_; }
+  void hold(std::size_t bytes) const { held_ += bytes; }
+  void let_go(std::size_t bytes) const { held_ -= bytes; }
+
   Stream stream() const { return streams_[0]; }
   /// For work that overlaps the main stream's, between a wait of each for the other; null unless
   /// opened.
@@ -84,6 +90,7 @@ class Queue {
  private:
   const Backend& backend_;
   Stream streams_[2 + kSides] = {};
+  mutable std::size_t held_ = 0;
 };
 
 /// Work that the device is given as one launch where it can record: from the second time on, since

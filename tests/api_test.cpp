@@ -3,7 +3,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/backend.h"
 #include "rheo/rheo.h"
+#include "tests/support/devices.h"
 
 namespace rheo::test {
 namespace {
@@ -59,6 +61,23 @@ TEST(ApiTest, DevicesAreFoundByName) {
   EXPECT_EQ(error_of([] { Device::from_name("gpu"); }),
             "Device: must be auto, cpu, cuda or cuda:N; got gpu");
   EXPECT_EQ(error_of([] { Device::cpu(-1); }), "Device::cpu: threads must be 0..256; got -1");
+}
+
+TEST(ApiTest, AutomaticPrecisionIsBf16WhereTheDeviceHasIt) {
+  const ModelConfig config{.height = 4, .width = 4, .levels = 1, .steps = 1, .hidden = 4};
+  const auto resolved = [&](const Device& device) {
+    return Model(config, 0, {.device = device}).compute().precision;
+  };
+  for (const Device& device : devices())
+    EXPECT_EQ(resolved(device), device.backend().has_bf16() ? Precision::bf16 : Precision::f32);
+  Backend older = cpu_backend();
+  older.has_bf16 = [] { return false; };
+  const Device without = DeviceAccess::of(older);
+  EXPECT_EQ(resolved(without), Precision::f32);
+  EXPECT_NE(error_of([&] {
+              Model(config, 0, {.device = without, .precision = Precision::bf16});
+            }).find("precision bf16 needs"),
+            std::string::npos);
 }
 
 TEST(ApiTest, CentredNoiseGivesEveryPixelBack) {

@@ -57,7 +57,16 @@ TEST_P(GoldenTest, EveryGradientAgreesWithEveryGoldenCase) {
   }
 }
 
-// bf16 has 8 bits, 2^-9 a rounding; the cases' extreme weights make that some 1e-3 of log p.
+/// What the roundings of a bf16 network may move log p by, relative. The bar is the project's own.
+/// Three cases miss it: their random networks are as strong as what they move, and their log p is
+/// a sum of too few values to average that out. Beside each, by how much, on the CPU as on the GPU.
+double bf16_bar(const std::string& name) {
+  if (name == "two_channels_deep") return 1e-3;  // 7.2e-4
+  if (name == "additive_gray") return 5e-4;      // 4.0e-4
+  if (name == "bounded") return 4e-4;            // 2.7e-4
+  return 1e-4;                                   // 4.8e-5 at most
+}
+
 TEST_P(GoldenTest, Bf16NetworksComeNearEveryGoldenCase) {
   if (!device().backend().has_bf16()) GTEST_SKIP() << "this processor has no AVX512_BF16";
   for (const std::string& name : golden_names()) {
@@ -67,7 +76,8 @@ TEST_P(GoldenTest, Bf16NetworksComeNearEveryGoldenCase) {
         Model::load(golden.model_path, {.device = device(), .precision = Precision::bf16});
     const auto log_prob = model.log_prob(images_of(golden), golden.labels);
     for (int n = 0; n < golden.images; ++n)
-      EXPECT_NEAR(log_prob[n], golden.log_prob[n], 2e-3 * std::abs(golden.log_prob[n]));
+      EXPECT_NEAR(log_prob[n], golden.log_prob[n],
+                  bf16_bar(golden.name) * std::abs(golden.log_prob[n]));
   }
 }
 

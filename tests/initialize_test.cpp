@@ -5,6 +5,7 @@
 
 #include "rheo/rheo.h"
 #include "src/model/impl.h"
+#include "tests/support/models.h"
 
 namespace rheo::test {
 namespace {
@@ -21,7 +22,7 @@ std::vector<double> parameter(Model& model, const std::string& name) {
   return {};
 }
 
-/// More images than one chunk of the initialiser holds (16,384 pixels of the first level).
+/// More images than one chunk of the initialiser holds (4,096 pixels of the first level).
 constexpr int kImages = 70, kSize = 32, kHalf = kSize / 2, kChannels = 4;
 
 Tensor smooth_images() {
@@ -95,7 +96,8 @@ std::vector<State> convolved(const std::vector<State>& images, const std::vector
 TEST(InitializeTest, EveryLayerStartsWithMeanZeroAndDeviationOne) {
   constexpr int kHidden = 5;
   Model model(
-      {.height = kSize, .width = kSize, .channels = 1, .levels = 1, .steps = 1, .hidden = kHidden});
+      {.height = kSize, .width = kSize, .channels = 1, .levels = 1, .steps = 1, .hidden = kHidden},
+      0, f32());
   const Tensor x = smooth_images();
   model.initialize(x);
   std::vector<State> images = squeezed(x);
@@ -129,7 +131,7 @@ TEST(InitializeTest, EveryLayerStartsWithMeanZeroAndDeviationOne) {
 
 TEST(InitializeTest, AConstantChannelGetsNoHugeScale) {
   const ModelConfig c{.height = 8, .width = 8, .channels = 3, .levels = 2, .steps = 2, .hidden = 8};
-  Model model(c);
+  Model model(c, 0, f32());
   model.initialize({{4, 8, 8, 3}, std::vector<float>(4 * 192, 0.25f)});
   for (const ParameterInfo& tensor : model.impl().layout.tensors) {
     if (!tensor.name.ends_with("log_scale")) continue;
@@ -142,7 +144,7 @@ TEST(InitializeTest, AConstantChannelGetsNoHugeScale) {
 
 TEST(InitializeTest, AFreshModelIsARotationOfItsWhitenedInput) {
   const ModelConfig c{.height = 8, .width = 8, .channels = 3, .levels = 2, .steps = 3, .hidden = 8};
-  Model model(c, 4);
+  Model model(c, 4, f32());
   for (const ParameterInfo& tensor : model.impl().layout.tensors) {
     const auto values = model.impl().read(tensor);
     if (tensor.name.find("conv1.weight") == std::string::npos) continue;

@@ -1,3 +1,5 @@
+// lengths: the three products share their helpers, cases and one suite.
+
 #include "kernels/linear.h"
 
 #include <gtest/gtest.h>
@@ -46,6 +48,16 @@ class LinearTest : public OnBackend {
       for (Bf16 x : arena_.read(static_cast<const Bf16*>(data), count))
         values.push_back(from_bf16(x));
     return values;
+  }
+
+  /// A weight as the backend reads it fastest; null where it wants no other form.
+  const void* pack(int in, int out, Dtype type, const void* weight) {
+    LinearPack pack = {in, out, type, weight, nullptr};
+    const std::size_t bytes = backend().packed_bytes(pack);
+    if (bytes == 0) return nullptr;
+    pack.packed = arena_.workspace<char>(static_cast<std::int64_t>(bytes));
+    backend().pack(&pack, 1, nullptr);
+    return pack.packed;
   }
 
   std::vector<char> bytes(const void* data, Dtype type, std::int64_t count) {
@@ -104,15 +116,17 @@ double room(const Dot& want, Dtype stored) {
 TEST_P(LinearTest, ForwardIsTheProductWithBiasAndReLU) {
   on_every_type([&](Dtype type) {
     for (const Sizes& s : kSizes)
-      for (int option = 0; option < 4; ++option) {
-        const bool relu = option & 1, bias = option & 2;
+      for (int option = 0; option < 8; ++option) {
+        const bool relu = option & 1, bias = option & 2, packed = option & 4;
         const Dtype y_type = relu ? type : Dtype::f32;
+        const void* weight = arena_.in(type, std::int64_t{s.out} * s.in);
         const LinearArgs a = {.rows = s.rows,
                               .in = s.in,
                               .out = s.out,
                               .type = type,
                               .x = arena_.in(type, s.rows * s.in),
-                              .weight = arena_.in(type, std::int64_t{s.out} * s.in),
+                              .weight = weight,
+                              .packed = packed ? pack(s.in, s.out, type, weight) : nullptr,
                               .bias = bias ? arena_.in(y_type, s.out) : nullptr,
                               .relu = relu,
                               .y_type = y_type,
@@ -225,19 +239,22 @@ TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
       const void* weight = arena_.in(type, std::int64_t{in} * out);
       const void* bias = arena_.in(type, out);
       void* y = arena_.out(type, 700 * out);
-      const auto forward = [&, in = in, out = out](std::int64_t rows, int threads) {
+      const void* packs[] = {nullptr, pack(in, out, type, weight)};
+      const auto forward = [&, in = in, out = out](std::int64_t rows, int threads, bool packed) {
         backend().set_threads(threads);
         run(&Backend::linear_forward,
-            {rows, in, out, type, x, weight, bias, true, type, y, nullptr});
+            {rows, in, out, type, x, weight, packs[packed], bias, true, type, y, nullptr});
         return bytes(y, type, rows * out);
       };
-      const std::vector<char> want = forward(700, 2);
+      const std::vector<char> want = forward(700, 2, false);
       for (std::int64_t rows : kRows)
-        for (int threads : {1, 2, 3}) {
-          const std::vector<char> got = forward(rows, threads);
-          ASSERT_TRUE(std::equal(got.begin(), got.end(), want.begin()))
-              << rows << " rows of " << in << " to " << out << ", " << threads << " threads";
-        }
+        for (int threads : {1, 2, 3})
+          for (bool packed : {false, true}) {
+            const std::vector<char> got = forward(rows, threads, packed);
+            ASSERT_TRUE(std::equal(got.begin(), got.end(), want.begin()))
+                << rows << " rows of " << in << " to " << out << ", " << threads << " threads"
+                << (packed ? ", packed" : "");
+          }
     }
   });
 }
@@ -278,7 +295,7 @@ TEST_P(LinearTest, OperandsMayLieAnywhere) {
         auto* dw = static_cast<float*>(place(w, Dtype::f32, shift));
         auto* db = static_cast<float*>(place(b, Dtype::f32, shift));
         run(&Backend::linear_forward,
-            {rows, in, out, type, x_at, w_at, b_at, true, type, y, nullptr});
+            {rows, in, out, type, x_at, w_at, nullptr, b_at, true, type, y, nullptr});
         run(&Backend::linear_backward_data,
             {rows, in, out, type, dy_at, w_at, x_at, nullptr, type, dx});
         run(&Backend::linear_backward_weights, {rows, in, out, type, dy_at, x_at, dw, db});
@@ -302,7 +319,8 @@ TEST_P(LinearTest, TheMaskOfAReLUServesAsWellAsItsOutput) {
       const void* w = place(integers(std::int64_t{in} * out), type);
       void* y = arena_.out(type, count);
       auto* mask = arena_.out<std::uint8_t>(rows * pitch);
-      run(&Backend::linear_forward, {rows, in, out, type, x, w, bias, true, type, y, mask});
+      run(&Backend::linear_forward,
+          {rows, in, out, type, x, w, nullptr, bias, true, type, y, mask});
       const auto bits = arena_.read(mask, rows * pitch);
       const auto values = doubles(y, type, count);
       for (std::int64_t i = 0; i < count; ++i)
@@ -357,6 +375,7 @@ LinearArgs linear_forward_case(Arena& arena, const CaseShape& shape) {
           .type = c.type,
           .x = arena.in(c.type, shape.pixels() * c.in),
           .weight = arena.in(c.type, std::int64_t{c.in} * c.out, 0.1),
+          .packed = nullptr,
           .bias = c.fused ? arena.in(c.y_type, c.out) : nullptr,
           .relu = c.fused,
           .y_type = c.y_type,

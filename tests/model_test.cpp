@@ -26,7 +26,7 @@ TEST(ModelTest, AveragesOverClassesWhereNoLabelIsGiven) {
     SCOPED_TRACE(name);
     const reference::Glow oracle(golden.config, golden.parameters);
     const auto want = oracle.log_prob(golden.x, {});
-    const auto got = Model::load(golden.model_path).log_prob(images_of(golden));
+    const auto got = Model::load(golden.model_path, f32()).log_prob(images_of(golden));
     for (int n = 0; n < golden.images; ++n) EXPECT_NEAR(got[n], want[n], 1e-5 * std::abs(want[n]));
   }
 }
@@ -37,23 +37,26 @@ TEST(ModelTest, GivesTheSameBitsForAnyBatchAndThreadCount) {
   const Tensor x = noise_images(c, 70);
   Labels labels(70);
   for (int n = 0; n < 70; ++n) labels[n] = n % 3;
-  Model one = random_model(c, {.device = Device::cpu(1)});
-  Model two = random_model(c, {.device = Device::cpu(2)});
-  const auto log_prob = one.log_prob(x, labels);
-  const Tensor latents = one.encode(x, labels);
-  EXPECT_EQ(two.log_prob(x, labels), log_prob);
-  EXPECT_EQ(two.encode(x, labels).data, latents.data);
-  const std::int64_t dims = c.dims();
-  for (const std::int64_t n : {0, 33, 69}) {
-    const Tensor alone{{1, c.height, c.width, c.channels},
-                       {x.data.begin() + n * dims, x.data.begin() + (n + 1) * dims}};
-    EXPECT_EQ(two.log_prob(alone, {labels[n]})[0], log_prob[n]);
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    if (precision == Precision::bf16 && !cpu_backend().has_bf16()) continue;
+    Model one = random_model(c, {.device = Device::cpu(1), .precision = precision});
+    Model two = random_model(c, {.device = Device::cpu(2), .precision = precision});
+    const auto log_prob = one.log_prob(x, labels);
+    const Tensor latents = one.encode(x, labels);
+    EXPECT_EQ(two.log_prob(x, labels), log_prob);
+    EXPECT_EQ(two.encode(x, labels).data, latents.data);
+    const std::int64_t dims = c.dims();
+    for (const std::int64_t n : {0, 33, 69}) {
+      const Tensor alone{{1, c.height, c.width, c.channels},
+                         {x.data.begin() + n * dims, x.data.begin() + (n + 1) * dims}};
+      EXPECT_EQ(two.log_prob(alone, {labels[n]})[0], log_prob[n]);
+    }
+    const Tensor samples = one.sample(20, {.seed = 4, .labels = {1}});
+    for (const int batch : {1, 3, 7})
+      EXPECT_EQ(two.sample(20, {.seed = 4, .labels = {1}, .batch = batch}).data, samples.data);
+    const Tensor later = two.sample(5, {.seed = 4, .labels = {1}, .first = 15});
+    EXPECT_TRUE(std::equal(later.data.begin(), later.data.end(), samples.data.begin() + 15 * dims));
   }
-  const Tensor samples = one.sample(20, {.seed = 4, .labels = {1}});
-  for (const int batch : {1, 3, 7})
-    EXPECT_EQ(two.sample(20, {.seed = 4, .labels = {1}, .batch = batch}).data, samples.data);
-  const Tensor later = two.sample(5, {.seed = 4, .labels = {1}, .first = 15});
-  EXPECT_TRUE(std::equal(later.data.begin(), later.data.end(), samples.data.begin() + 15 * dims));
 }
 
 TEST(ModelTest, ManyBatchesAreOneImageAtATime) {
@@ -93,7 +96,7 @@ TEST(ModelTest, SavesAndLoadsBitForBit) {
   c.edge_bias = true, c.scale = Scale::bounded;
   Model model = random_model(c);
   model.save(path);
-  Model back = Model::load(path);
+  Model back = Model::load(path, f32());
   EXPECT_EQ(back.config(), c);
   const Tensor x = noise_images(c, 3, 9);
   EXPECT_EQ(back.log_prob(x), model.log_prob(x));

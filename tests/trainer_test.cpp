@@ -10,6 +10,7 @@
 #include "src/train/impl.h"
 #include "src/train/loader.h"
 #include "src/train/order.h"
+#include "tests/support/models.h"
 
 namespace rheo::test {
 namespace {
@@ -56,7 +57,7 @@ TEST(TrainerTest, LearnsWithEveryOptimizer) {
   for (const auto optimizer : {Optimizer::adam, Optimizer::adamax, Optimizer::adamax_openai}) {
     TrainOptions o = options(150);
     o.optimizer = optimizer, o.learning_rate = 5e-3;
-    Trainer trainer(Model(kConfig), data, o);
+    Trainer trainer(Model(kConfig, 0, f32()), data, o);
     const double first = trainer.step().bits_per_dim;
     for (int i = 1; i < 150; ++i) trainer.step();
     const double after = score(trainer.model(), data).bits_per_dim;
@@ -88,7 +89,7 @@ TEST(TrainerTest, AResumedRunRepeatsTheUnbrokenOneBitForBit) {
   config.classes = 3;
   TrainOptions o = options(12);
   o.accumulate = 2, o.average = 0.9, o.flip = true, o.shift = 1, o.schedule = Schedule::cosine;
-  Trainer whole(Model(config, 1), data, o);
+  Trainer whole(Model(config, 1, f32()), data, o);
   std::vector<StepReport> reports;
   for (int i = 0; i < 12; ++i) reports.push_back(whole.step());
 
@@ -97,7 +98,7 @@ TEST(TrainerTest, AResumedRunRepeatsTheUnbrokenOneBitForBit) {
     {
       TrainOptions broken = o;
       broken.loader_threads = 3;
-      Trainer first(Model(config, 1), data, broken);
+      Trainer first(Model(config, 1, f32()), data, broken);
       for (int i = 0; i < stop; ++i) first.step();
       first.model();  // looking at the average must not change the run
       first.save(folder.path);
@@ -120,7 +121,7 @@ TEST(TrainerTest, AccumulationIsABatchInParts) {
   const auto after_one = [&](int batch, int accumulate) {
     TrainOptions o = options();
     o.batch = batch, o.accumulate = accumulate, o.warmup_images = 0;
-    Trainer trainer(Model(kConfig), data, o);
+    Trainer trainer(Model(kConfig, 0, f32()), data, o);
     const double norm = trainer.step().gradient_norm;
     return std::pair{norm, trainer.step().bits_per_dim};
   };
@@ -132,7 +133,7 @@ TEST(TrainerTest, AccumulationIsABatchInParts) {
 
 TEST(TrainerTest, AStepThatIsNotFiniteChangesNothing) {
   const Dataset data = discs(64);
-  auto impl = Trainer::Impl(Model(kConfig), data, options());
+  auto impl = Trainer::Impl(Model(kConfig, 0, f32()), data, options());
   impl.step();
   Model::Impl& model = impl.newest().impl();
   const auto& tensor = model.layout.tensors[0];
@@ -151,7 +152,7 @@ TEST(TrainerTest, AStepThatIsNotFiniteChangesNothing) {
 
 TEST(TrainerTest, GivesUpAfterTwentySkippedStepsInARow) {
   const Dataset data = discs(64);
-  auto impl = Trainer::Impl(Model(kConfig), data, options(100));
+  auto impl = Trainer::Impl(Model(kConfig, 0, f32()), data, options(100));
   impl.step();
   Model::Impl& model = impl.newest().impl();
   model.write(model.layout.tensors[0], std::vector<float>(model.layout.tensors[0].size, NAN));
@@ -171,7 +172,7 @@ TEST(TrainerTest, WarmsUpByImagesAndFollowsTheCosine) {
   const Dataset data = discs(64);
   TrainOptions o = options(10);
   o.learning_rate = 1, o.clip_norm = 1e-6, o.schedule = Schedule::cosine;
-  Trainer trainer(Model(kConfig), data, o);
+  Trainer trainer(Model(kConfig, 0, f32()), data, o);
   std::vector<double> rates;
   for (int i = 0; i < 10; ++i) rates.push_back(trainer.step().learning_rate);
   for (int i = 0; i < 10; ++i) {
@@ -185,7 +186,7 @@ TEST(TrainerTest, TheAverageStartsAsThePlainMeanOfTheWeights) {
   const Dataset data = discs(64);
   TrainOptions o = options();
   o.average = 0.999;
-  auto impl = Trainer::Impl(Model(kConfig), data, o);
+  auto impl = Trainer::Impl(Model(kConfig, 0, f32()), data, o);
   const auto& tensor = impl.newest().impl().layout.tensors[0];
   std::vector<double> mean(tensor.size);
   for (int i = 0; i < 4; ++i) {
@@ -200,7 +201,7 @@ TEST(TrainerTest, TheAverageStartsAsThePlainMeanOfTheWeights) {
 TEST(TrainerTest, RefusesAResumeThatWouldNotGiveTheSameBits) {
   const Dataset data = discs(64);
   const Folder folder;
-  Trainer trainer(Model(kConfig, 0, {.device = Device::cpu(1)}), data, options());
+  Trainer trainer(Model(kConfig, 0, f32(Device::cpu(1))), data, options());
   trainer.step();
   trainer.save(folder.path);
   const Compute two{.device = Device::cpu(2)};
@@ -218,7 +219,7 @@ TEST(TrainerTest, RefusesAResumeThatWouldNotGiveTheSameBits) {
 
 TEST(TrainerTest, AnEmptyTrainerRefusesEveryCall) {
   const Dataset data = discs(64);
-  Trainer trainer(Model(kConfig), data, options());
+  Trainer trainer(Model(kConfig, 0, f32()), data, options());
   trainer.step();
   const Model model = trainer.release();
   try {
@@ -236,15 +237,15 @@ TEST(TrainerTest, RefusesDataAndOptionsThatDoNotFit) {
   const Dataset data = discs(64);
   ModelConfig wide = kConfig;
   wide.width = 16;
-  EXPECT_THROW(Trainer(Model(wide), data, options()), Error);
+  EXPECT_THROW(Trainer(Model(wide, 0, f32()), data, options()), Error);
   ModelConfig classes = kConfig;
   classes.classes = 2;
-  EXPECT_THROW(Trainer(Model(classes), data, options()), Error);
+  EXPECT_THROW(Trainer(Model(classes, 0, f32()), data, options()), Error);
   const Dataset three = discs(64, 3);
-  EXPECT_THROW(Trainer(Model(classes), three, options()), Error);
+  EXPECT_THROW(Trainer(Model(classes, 0, f32()), three, options()), Error);
   TrainOptions o = options();
   o.beta1 = 1;
-  EXPECT_THROW(Trainer(Model(kConfig), data, o), Error);
+  EXPECT_THROW(Trainer(Model(kConfig, 0, f32()), data, o), Error);
 }
 
 TEST(OrderTest, IsAPermutationThatChangesWithEpochAndSeed) {

@@ -23,6 +23,21 @@ struct SampleOptions {
   int batch = 0;  ///< Images at once; 0: chosen to fit. Changes no bit on the CPU.
 };
 
+/// What work takes of its device's memory, in bytes, found by a dry run of what allocates it.
+struct MemoryPlan {
+  Memory memory = Memory::full;  ///< What training keeps; nothing is kept for the rest.
+  std::int64_t batch = 0;        ///< Images at once.
+  std::int64_t weights = 0;      ///< Parameters, and what is folded and packed of them.
+  std::int64_t optimizer = 0;    ///< Gradients, moments and the average; 0 but for training.
+  std::int64_t activations = 0;  ///< Of the batch.
+  std::int64_t workspace = 0;    ///< The batch itself, its results and other small things.
+  std::int64_t per_image = 0;    ///< What each further image of a batch adds.
+  std::int64_t free = 0;  ///< On the device when the plan was made, the weights there already.
+  std::int64_t largest_batch = 0;  ///< That fits then, with a tenth left to others; 0: none does.
+
+  std::int64_t total() const { return weights + optimizer + activations + workspace; }
+};
+
 /// A Glow: weights on a device, and the flow in both directions.
 ///
 /// Images are x [N, H, W, C] float32, dequantised (see `dequantize`); latents are [N, D] float32,
@@ -50,6 +65,10 @@ class RHEO_API Model {
   const Compute& compute() const;  ///< With `automatic` resolved.
   std::int64_t parameter_count() const;
 
+  /// What scoring and sampling take with batches of so many images; 0: as they choose themselves.
+  /// @throws Error invalid_argument for a negative batch.
+  MemoryPlan plan(int batch = 0) const;
+
   /// Data-dependent initialisation (arXiv:1807.03039, section 3.1): ActNorm, and bias and scale of
   /// conv1 and conv2, so that each starts with mean 0 and deviation 1 over these images x.
   /// A standard deviation below 1e-3 counts as 1e-3, so that a constant channel cannot make a huge
@@ -68,8 +87,8 @@ class RHEO_API Model {
   /// Latents eps [N, D] of images. With classes, labels are required.
   Tensor encode(const Tensor& x, const Labels& labels = {}, const Progress& progress = {});
 
-  /// Images of latents; undoes encode. @throws Error diverged where a value is not finite, naming
-  /// image, level and step.
+  /// Images of latents; undoes encode, with a bf16 network only nearly. @throws Error diverged
+  /// where a value is not finite, naming image, level and step.
   Tensor decode(const Tensor& latents, const Labels& labels = {}, const Progress& progress = {});
 
   /// Draws `count` images x. @throws Error as decode does.

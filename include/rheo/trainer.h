@@ -56,6 +56,13 @@ struct StepReport {
   std::int64_t images = 0;  ///< Seen so far.
 };
 
+/// What training of `model` takes with these options: `automatic` is the fastest mode that fits.
+/// Tests, samples and checkpoints on the way come on top: batches as `Model::plan` has them, and a
+/// second set of weights where an average is kept.
+/// @throws Error invalid_argument where an option is out of range.
+RHEO_API MemoryPlan plan_training(const Model& model, const TrainOptions& options,
+                                  Memory memory = Memory::automatic);
+
 /// Trains a model by maximum likelihood.
 ///
 /// The order of images is a keyed permutation of (seed, epoch, index) and every random number is a
@@ -83,6 +90,7 @@ class RHEO_API Trainer {
   Model release();
 
   const TrainOptions& options() const;
+  const MemoryPlan& plan() const;  ///< As `plan_training` had it when the trainer was made.
   std::int64_t steps_done() const;
 
   /// Writes model.safetensors and state.safetensors into `folder`, which must exist.

@@ -1,11 +1,15 @@
 #include <omp.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <mutex>
+#include <new>
 #include <string>
+#include <unordered_map>
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/scratch.h"
@@ -13,12 +17,42 @@
 
 namespace rheo::cpu {
 
+namespace {
+
+/// Large memory is the system's own and goes back to it when it is released: malloc would keep it.
+constexpr std::size_t kLarge = 1 << 20;
+
+std::mutex mutex;
+
+/// Bytes of what is mapped, by address.
+std::unordered_map<void*, std::size_t>& mapped() {
+  // Never destroyed: memory may outlive the order in which static objects go.
+  static auto* const all = new std::unordered_map<void*, std::size_t>;
+  return *all;
+}
+
+}  // namespace
+
 void* allocate(std::size_t bytes) {
-  return std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+  if (bytes < kLarge) return std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  try {
+    const std::lock_guard lock(mutex);
+    mapped()[memory] = bytes;
+  } catch (const std::bad_alloc&) {
+    munmap(memory, bytes);
+    return nullptr;
+  }
+  return memory;
 }
 
 void release(void* memory) {
-  std::free(memory);
+  const std::unique_lock lock(mutex);
+  const auto found = mapped().find(memory);
+  if (found == mapped().end()) return std::free(memory);
+  munmap(memory, found->second);
+  mapped().erase(found);
 }
 
 /// What Linux says it can give without swapping, which counts what files have been cached in.

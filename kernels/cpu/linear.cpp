@@ -8,14 +8,21 @@
 namespace rheo::cpu::RHEO_ISA {
 namespace {
 
-constexpr std::int64_t kRows = 256;  // of a tile; docs/decisions.md has the measurement
-constexpr std::int64_t kIn = 256;    // of a tile of a weight gradient
-constexpr std::int64_t kMostOut = 64;
+constexpr std::int64_t kMostOut = 128;
 
 /// Outputs of a tile of a weight gradient: narrow where there are few, so that several threads find
-/// work; by the shape alone, so that the bits do not depend on the threads.
+/// work; by the shape alone, so that the bits do not depend on the threads. A tile has all columns:
+/// oneDNN is slower where it has to write beside others.
 constexpr std::int64_t out_tile(int out) {
-  return out >= 256 ? kMostOut : out >= 64 ? 32 : 16;
+  return out >= 256 ? kMostOut : out >= 128 ? 64 : out >= 64 ? 32 : 16;
+}
+
+/// Rows of a tile: small where there are few, so that several threads find work, but at least
+/// `least` and at most `most`. docs/decisions.md has the measurements.
+constexpr std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most) {
+  std::int64_t tile = most;
+  while (tile > least && tile * 4 > rows) tile /= 2;
+  return tile;
 }
 
 const char* at(const void* base, Dtype type, std::int64_t index) {
@@ -44,16 +51,16 @@ class Worst {
 
 /// Runs `shape` on tiles of its m rows: f(product, first row, rows).
 template <class F>
-void over_rows(Product shape, const char* operation, const F& f) {
-  const std::int64_t rows = shape.m, rest = rows % kRows;
-  shape.m = kRows;
-  const CompiledProduct* whole = rows >= kRows ? &compile(shape) : nullptr;
+void over_rows(Product shape, std::int64_t tile, const char* operation, const F& f) {
+  const std::int64_t rows = shape.m, rest = rows % tile;
+  shape.m = tile;
+  const CompiledProduct* whole = rows >= tile ? &compile(shape) : nullptr;
   shape.m = rest;
   const CompiledProduct* last = rest ? &compile(shape) : nullptr;
   Worst worst;
-  parallel_for(tiles(rows, kRows), [&](std::int64_t tile) {
-    const std::int64_t first = tile * kRows, count = rows - first < kRows ? rest : kRows;
-    worst.add(f(count == kRows ? *whole : *last, first, count));
+  parallel_for(tiles(rows, tile), [&](std::int64_t i) {
+    const std::int64_t first = i * tile, count = rows - first < tile ? rest : tile;
+    worst.add(f(count == tile ? *whole : *last, first, count));
   });
   check_products(worst.outcome(), operation);
 }
@@ -93,57 +100,78 @@ void bias_gradient(const LinearBackwardWeightsArgs& a) {
   });
 }
 
-/// A weight gradient cut into tiles of its rows and columns; the last of each may be smaller.
-struct GradientTiles {
-  std::int64_t height, down, across;
-  const CompiledProduct* compiled[2][2];  // [last row of tiles][last column of tiles]
+/// Rows [o, o + m) of a weight gradient.
+Product gradient_tile(const LinearBackwardWeightsArgs& a, std::int64_t m) {
+  return {.m = m,
+          .n = a.in,
+          .k = a.rows,
+          .type = a.type,
+          .c_type = Dtype::f32,
+          .a_row = 1,
+          .a_col = a.out,
+          .b_row = a.in,
+          .b_col = 1,
+          .b_packed = false,
+          .c_row = a.in,
+          .bias = false,
+          .relu = false,
+          .accumulate = true};
+}
 
-  explicit GradientTiles(const LinearBackwardWeightsArgs& a)
-      : height(out_tile(a.out)), down(tiles(a.out, height)), across(tiles(a.in, kIn)), compiled{} {
-    for (int last_row = 0; last_row < 2; ++last_row)
-      for (int last_column = 0; last_column < 2; ++last_column) {
-        const std::int64_t m = last_row ? a.out - (down - 1) * height : height;
-        const std::int64_t n = last_column ? a.in - (across - 1) * kIn : kIn;
-        if (m > a.out || n > a.in) continue;  // there is but the last
-        compiled[last_row][last_column] = &compile({.m = m,
-                                                    .n = n,
-                                                    .k = a.rows,
-                                                    .type = a.type,
-                                                    .c_type = Dtype::f32,
-                                                    .a_row = 1,
-                                                    .a_col = a.out,
-                                                    .b_row = a.in,
-                                                    .b_col = 1,
-                                                    .c_row = a.in,
-                                                    .bias = false,
-                                                    .relu = false,
-                                                    .accumulate = true});
-      }
-  }
-  const CompiledProduct& of(std::int64_t row, std::int64_t column) const {
-    return *compiled[row == down - 1][column == across - 1];
-  }
-};
+/// x W^T of all rows, W in its packed form or not.
+Product forward_product(const LinearArgs& a) {
+  return {.m = a.rows,
+          .n = a.out,
+          .k = a.in,
+          .type = a.type,
+          .c_type = a.y_type,
+          .a_row = a.in,
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = a.in,
+          .b_packed = a.packed != nullptr,
+          .c_row = a.out,
+          .bias = a.bias != nullptr,
+          .relu = a.relu,
+          .accumulate = false};
+}
+
+const CompiledPacking& packing_of(const LinearPack& a) {
+  return compile_packing(forward_product({.rows = 1,
+                                          .in = a.in,
+                                          .out = a.out,
+                                          .type = a.type,
+                                          .x = nullptr,
+                                          .weight = nullptr,
+                                          .packed = nullptr,
+                                          .bias = nullptr,
+                                          .relu = false,
+                                          .y_type = a.type,
+                                          .y = nullptr,
+                                          .mask = nullptr}));
+}
 
 }  // namespace
 
+std::size_t packed_bytes(const LinearPack& weight) {
+  return packed_bytes(packing_of(weight));
+}
+
+void pack(const LinearPack* weights, int count, Stream) {
+  for (int i = 0; i < count; ++i) packing_of(weights[i]);  // which may throw here
+  Worst worst;
+  parallel_for(count, [&](std::int64_t i) {
+    worst.add(run(packing_of(weights[i]), weights[i].weight, weights[i].packed));
+  });
+  check_products(worst.outcome(), "pack");
+}
+
 void linear_forward(const LinearArgs& a, Stream) {
-  const Product shape = {.m = a.rows,
-                         .n = a.out,
-                         .k = a.in,
-                         .type = a.type,
-                         .c_type = a.y_type,
-                         .a_row = a.in,
-                         .a_col = 1,
-                         .b_row = 1,
-                         .b_col = a.in,
-                         .c_row = a.out,
-                         .bias = a.bias != nullptr,
-                         .relu = a.relu,
-                         .accumulate = false};
-  over_rows(shape, "linear_forward",
+  // oneDNN packs what is not packed anew for each tile.
+  const std::int64_t tile = a.packed ? row_tile(a.rows, 8, 128) : row_tile(a.rows, 32, 256);
+  over_rows(forward_product(a), tile, "linear_forward",
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t) {
-              return run(p, at(a.x, a.type, first * a.in), a.weight, a.bias,
+              return run(p, at(a.x, a.type, first * a.in), a.packed ? a.packed : a.weight, a.bias,
                          at(a.y, a.y_type, first * a.out));
             });
 }
@@ -158,11 +186,12 @@ void linear_backward_data(const LinearBackwardDataArgs& a, Stream) {
                          .a_col = 1,
                          .b_row = a.in,
                          .b_col = 1,
+                         .b_packed = false,
                          .c_row = a.in,
                          .bias = false,
                          .relu = false,
                          .accumulate = false};
-  over_rows(shape, "linear_backward_data",
+  over_rows(shape, row_tile(a.rows, 32, 256), "linear_backward_data",
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t count) {
               char* dx = at(a.dx, a.dx_type, first * a.in);
               const Outcome outcome =
@@ -180,13 +209,14 @@ void linear_backward_data(const LinearBackwardDataArgs& a, Stream) {
 
 void linear_backward_weights(const LinearBackwardWeightsArgs& a, Stream) {
   if (a.rows == 0) return;  // oneDNN divides by the terms of a sum
-  const GradientTiles t(a);
+  const std::int64_t tile = out_tile(a.out), rest = a.out % tile;
+  const CompiledProduct* whole = a.out >= tile ? &compile(gradient_tile(a, tile)) : nullptr;
+  const CompiledProduct* last = rest ? &compile(gradient_tile(a, rest)) : nullptr;
   Worst worst;
-  parallel_for(t.down * t.across, [&](std::int64_t tile) {
-    const std::int64_t row = tile / t.across, column = tile % t.across;
-    const std::int64_t o = row * t.height, i = column * kIn;
-    worst.add(run(t.of(row, column), at(a.dy, a.type, o), at(a.x, a.type, i), nullptr,
-                  a.dweight + o * a.in + i));
+  parallel_for(tiles(a.out, tile), [&](std::int64_t i) {
+    const std::int64_t o = i * tile;
+    worst.add(run(a.out - o < tile ? *last : *whole, at(a.dy, a.type, o), a.x, nullptr,
+                  a.dweight + o * a.in));
   });
   check_products(worst.outcome(), "linear_backward_weights");
   if (a.dbias) bias_gradient(a);

@@ -21,6 +21,11 @@ struct CompiledProduct {
   dnnl::matmul primitive;
 };
 
+struct CompiledPacking {
+  dnnl::memory::desc from, to;
+  dnnl::reorder primitive;
+};
+
 namespace {
 
 const dnnl::engine& engine() {
@@ -36,8 +41,8 @@ struct HashProduct {
   std::size_t operator()(const Product& p) const {
     std::size_t hash = 0;
     for (std::int64_t v : {p.m, p.n, p.k, p.a_row, p.a_col, p.b_row, p.b_col, p.c_row,
-                           std::int64_t(p.type), std::int64_t(p.c_type), std::int64_t(p.bias),
-                           std::int64_t(p.relu), std::int64_t(p.accumulate)})
+                           std::int64_t(p.type), std::int64_t(p.c_type), std::int64_t(p.b_packed),
+                           std::int64_t(p.bias), std::int64_t(p.relu), std::int64_t(p.accumulate)})
       hash = hash * 1000003 ^ static_cast<std::size_t>(v);
     return hash;
   }
@@ -54,15 +59,34 @@ dnnl::primitive_attr attributes(const Product& p) {
   return attributes;
 }
 
+dnnl::memory::desc plain_b(const Product& p) {
+  return {{p.k, p.n}, type_of(p.type), {p.b_row, p.b_col}};
+}
+
+/// What oneDNN likes best for a product of many rows; it takes the same for one of few.
+dnnl::memory::desc packed_b(const Product& p) {
+  constexpr std::int64_t kRows = 128;
+  const dnnl::memory::desc a({kRows, p.k}, type_of(p.type), {p.k, 1});
+  const dnnl::memory::desc b({p.k, p.n}, type_of(p.type), dnnl::memory::format_tag::any);
+  const dnnl::memory::desc c({kRows, p.n}, type_of(p.type), {p.n, 1});
+  return dnnl::matmul::primitive_desc({a, b, c}, engine()).weights_desc();
+}
+
 std::unique_ptr<CompiledProduct> build(const Product& p) {
   const dnnl::memory::desc a({p.m, p.k}, type_of(p.type), {p.a_row, p.a_col});
-  const dnnl::memory::desc b({p.k, p.n}, type_of(p.type), {p.b_row, p.b_col});
+  const dnnl::memory::desc b = p.b_packed ? packed_b(p) : plain_b(p);
   const dnnl::memory::desc c({p.m, p.n}, type_of(p.c_type), {p.c_row, 1});
   const dnnl::memory::desc bias({1, p.n}, type_of(p.c_type), {p.n, 1});
   const auto described = p.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
   const dnnl::matmul::primitive_desc chosen(described, attributes(p), engine());
   return std::make_unique<CompiledProduct>(
       CompiledProduct{a, b, bias, c, chosen.scratchpad_desc(), p.bias, dnnl::matmul(chosen)});
+}
+
+std::unique_ptr<CompiledPacking> build_packing(const Product& p) {
+  const dnnl::memory::desc from = plain_b(p), to = packed_b(p);
+  const dnnl::reorder::primitive_desc chosen(engine(), from, engine(), to);
+  return std::make_unique<CompiledPacking>(CompiledPacking{from, to, dnnl::reorder(chosen)});
 }
 
 /// oneDNN lays its work out for the threads it sees when a primitive is made, and does it with
@@ -86,17 +110,17 @@ void* scratch_of(std::size_t bytes) {
   return room.data();
 }
 
-}  // namespace
-
-const CompiledProduct& compile(const Product& product) {
+/// What `make` gives for each product, made once on one thread.
+template <class T>
+const T& made_once(const Product& product, std::unique_ptr<T> (*make)(const Product&)) {
   static std::mutex mutex;
-  static std::unordered_map<Product, std::unique_ptr<CompiledProduct>, HashProduct> compiled;
+  static std::unordered_map<Product, std::unique_ptr<T>, HashProduct> all;
   const std::lock_guard lock(mutex);
-  std::unique_ptr<CompiledProduct>& entry = compiled[product];
+  std::unique_ptr<T>& entry = all[product];
   if (entry) return *entry;
   const OneThread one;
   try {
-    entry = build(product);
+    entry = make(product);
   } catch (const dnnl::error& e) {
     throw Error(e.status == dnnl_out_of_memory ? Errc::out_of_memory : Errc::device,
                 std::string("cpu: matrix product of oneDNN: ") + e.what());
@@ -104,21 +128,26 @@ const CompiledProduct& compile(const Product& product) {
   return *entry;
 }
 
-Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* bias, void* c) {
+dnnl::memory memory_at(const dnnl::memory::desc& desc, const void* data) {
+  return {desc, engine(), const_cast<void*>(data)};
+}
+
+/// Runs a primitive on the calling thread; its C function, for the other one copies a map.
+template <std::size_t kCount>
+dnnl_status_t execute(const dnnl::primitive& primitive, const dnnl_exec_arg_t (&arguments)[kCount],
+                      std::size_t count = kCount) {
+  thread_local dnnl::stream stream(engine());
+  return dnnl_primitive_execute(primitive.get(), stream.get(), static_cast<int>(count), arguments);
+}
+
+/// What became of `f`, which gives oneDNN's status.
+template <class F>
+Outcome outcome_of(const F& f) {
   const OneThread one;
   try {
-    thread_local dnnl::stream stream(engine());
-    const auto memory = [](const dnnl::memory::desc& desc, const void* data) {
-      return dnnl::memory(desc, engine(), const_cast<void*>(data));
-    };
-    std::unordered_map<int, dnnl::memory> arguments = {
-        {DNNL_ARG_SRC, memory(p.a, a)},
-        {DNNL_ARG_WEIGHTS, memory(p.b, b)},
-        {DNNL_ARG_DST, memory(p.c, c)},
-        {DNNL_ARG_SCRATCHPAD, memory(p.scratch, scratch_of(p.scratch.get_size()))}};
-    if (p.has_bias) arguments.insert({DNNL_ARG_BIAS, memory(p.bias, bias)});
-    p.primitive.execute(stream, arguments);
-    return Outcome::done;
+    const dnnl_status_t status = f();
+    if (status == dnnl_success) return Outcome::done;
+    return status == dnnl_out_of_memory ? Outcome::no_room : Outcome::failed;
   } catch (const std::bad_alloc&) {
     return Outcome::no_room;
   } catch (const dnnl::error& e) {
@@ -126,6 +155,42 @@ Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* 
   } catch (const std::exception&) {
     return Outcome::failed;
   }
+}
+
+}  // namespace
+
+const CompiledProduct& compile(const Product& product) {
+  return made_once<CompiledProduct>(product, build);
+}
+
+const CompiledPacking& compile_packing(const Product& product) {
+  return made_once<CompiledPacking>(product, build_packing);
+}
+
+std::size_t packed_bytes(const CompiledPacking& packing) {
+  return packing.to.get_size();
+}
+
+Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* bias, void* c) {
+  return outcome_of([&] {
+    const dnnl::memory a_at = memory_at(p.a, a), b_at = memory_at(p.b, b), c_at = memory_at(p.c, c);
+    const dnnl::memory room = memory_at(p.scratch, scratch_of(p.scratch.get_size()));
+    const dnnl::memory bias_at = memory_at(p.bias, bias);
+    return execute(p.primitive,
+                   {{DNNL_ARG_SRC, a_at.get()},
+                    {DNNL_ARG_WEIGHTS, b_at.get()},
+                    {DNNL_ARG_DST, c_at.get()},
+                    {DNNL_ARG_SCRATCHPAD, room.get()},
+                    {DNNL_ARG_BIAS, bias_at.get()}},
+                   p.has_bias ? 5 : 4);
+  });
+}
+
+Outcome run(const CompiledPacking& p, const void* b, void* packed) {
+  return outcome_of([&] {
+    const dnnl::memory from = memory_at(p.from, b), to = memory_at(p.to, packed);
+    return execute(p.primitive, {{DNNL_ARG_FROM, from.get()}, {DNNL_ARG_TO, to.get()}});
+  });
 }
 
 void check_products(Outcome outcome, const char* operation) {

@@ -4,6 +4,7 @@
 // work into tiles fixed by the shape and give a tile to each thread, so that the bits of a row
 // depend neither on the batch nor on the number of threads.
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/view.h"
@@ -17,6 +18,7 @@ struct Product {
   Dtype c_type;
   std::int64_t a_row, a_col;  // a is [m, k]: steps between its rows and columns
   std::int64_t b_row, b_col;  // b is [k, n]
+  bool b_packed;              // b is as `pack` left it
   std::int64_t c_row;         // c is [m, n], dense in a row
   bool bias;                  // [n] of c_type
   bool relu;
@@ -38,6 +40,19 @@ enum class Outcome : int { done, failed, no_room };
 /// Inside a parallel loop or outside. Never throws.
 Outcome run(const CompiledProduct& product, const void* a, const void* b, const void* bias,
             void* c);
+
+/// b of `product` in the form that oneDNN would have to bring it into at each call otherwise. The
+/// form depends on n, k and the type alone.
+struct CompiledPacking;
+
+/// As `compile`.
+const CompiledPacking& compile_packing(const Product& product);
+
+/// Bytes of a packed b.
+std::size_t packed_bytes(const CompiledPacking& packing);
+
+/// As `run`.
+Outcome run(const CompiledPacking& packing, const void* b, void* packed);
 
 /// Throws Error device or out_of_memory unless `outcome` is done.
 void check_products(Outcome outcome, const char* operation);

@@ -64,25 +64,25 @@ double constant_log_det(const WeightsArgs& a, const MixFold& m) {
   return sum * static_cast<double>(m.pixels);
 }
 
-/// f(index into the matrix, index into the parameter) for each weight of output o.
+/// f(index into the matrix, index into the parameter, count) for the runs of output o's weights
+/// that lie alike in both.
 template <class F>
-void for_each_weight(const ProductFold& p, int o, const F& f) {
+void for_each_run(const ProductFold& p, int o, const F& f) {
+  const std::int64_t first = p.weight + std::int64_t{o} * p.taps * p.in;
+  if (p.layout == ProductLayout::columns)
+    return f(std::int64_t{o} * p.stride, first, p.taps * p.in);
   for (int t = 0; t < p.taps; ++t)
-    for (int i = 0; i < p.in; ++i) {
-      const std::int64_t parameter = p.weight + (std::int64_t{o} * p.taps + t) * p.in + i;
-      const std::int64_t matrix = p.layout == ProductLayout::columns
-                                      ? std::int64_t{o} * p.stride + t * p.in + i
-                                      : (std::int64_t{t} * p.out + o) * p.stride + i;
-      f(matrix, parameter);
-    }
+    f((std::int64_t{t} * p.out + o) * p.stride, first + std::int64_t{t} * p.in, p.in);
 }
 
 template <class T>
 void fold_output(const WeightsArgs& a, const ProductFold& p, int o) {
   T* matrix = reinterpret_cast<T*>(static_cast<char*>(a.packed) + p.matrix);
   const float s = math::product_scale(a, p, o);
-  for_each_weight(
-      p, o, [&](std::int64_t to, std::int64_t from) { store(matrix[to], a.parameters[from] * s); });
+  const float* parameters = a.parameters;
+  for_each_run(p, o, [=](std::int64_t to, std::int64_t from, int count) {
+    for (int i = 0; i < count; ++i) store(matrix[to + i], parameters[from + i] * s);
+  });
   const float bias = a.parameters[p.bias + o] * s;
   if (p.linear_bias >= 0)
     store(reinterpret_cast<T*>(static_cast<char*>(a.packed) + p.linear_bias)[o], bias);
@@ -114,21 +114,39 @@ ConstantGradients constant_gradients(const WeightsBackwardArgs& b, const Product
   return {row, row + 1, 1};
 }
 
+/// d = gradient * s, and the sum of gradient * parameter in eight fixed lanes.
+double pull(const float* gradient, const float* parameter, float s, int count, float* d) {
+  double lanes[8] = {};
+  int i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (int l = 0; l < 8; ++l) {
+      lanes[l] += static_cast<double>(gradient[i + l]) * static_cast<double>(parameter[i + l]);
+      d[i + l] = gradient[i + l] * s;
+    }
+  double dot = 0;
+  for (; i < count; ++i) {
+    dot += static_cast<double>(gradient[i]) * static_cast<double>(parameter[i]);
+    d[i] = gradient[i] * s;
+  }
+  for (double lane : lanes) dot += lane;
+  return dot;
+}
+
 /// With s the scale: d(parameter) = s d(folded), dlog_scale = gain sum of d(folded) folded.
 void output_backward(const WeightsBackwardArgs& b, const ProductFold& p, int o) {
   const WeightsArgs& a = b.forward;
   const float s = math::product_scale(a, p, o);
   const float* dmatrix = b.dpacked + p.dmatrix;
   double dot = 0;
-  const auto pull = [&](float gradient, std::int64_t parameter) {
-    dot += static_cast<double>(gradient) * static_cast<double>(a.parameters[parameter]);
-    b.dparameters[parameter] = gradient * s;
+  const auto add = [&](const float* gradient, std::int64_t parameter, int count) {
+    dot += pull(gradient, a.parameters + parameter, s, count, b.dparameters + parameter);
   };
-  for_each_weight(p, o, [&](std::int64_t m, std::int64_t w) { pull(dmatrix[m], w); });
+  for_each_run(p, o,
+               [&](std::int64_t m, std::int64_t w, int count) { add(dmatrix + m, w, count); });
   const ConstantGradients constant = constant_gradients(b, p, o);
-  pull(*constant.bias, p.bias + o);
+  add(constant.bias, p.bias + o, 1);
   for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
-    pull(constant.edge[t * constant.edge_step], p.edge + o * p.taps + t);
+    add(constant.edge + t * constant.edge_step, p.edge + o * p.taps + t, 1);
   b.dparameters[p.log_scale + o] =
       static_cast<float>(static_cast<double>(p.gain) * static_cast<double>(s) * dot);
 }

@@ -1,5 +1,6 @@
 #include "kernels/cuda/backend.h"
 
+#include "kernels/cuda/context.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
 #include "rheo/error.h"
@@ -140,12 +141,15 @@ constinit const Backend backend = {
     .name = RHEO_CUDA_NAME,
     .instruction_set = RHEO_CUDA_NAME,
     .relu_masks = true,
+    .overhead = 3 * (kWorkspace + kScratch * sizeof(float)),  // of training's streams
     .device_count = device_count,
     .describe = describe,
     .require_fitting = require_fitting,
     .use = use,
     .set_threads = [](int threads) { return threads; },
     .has_bf16 = [] { return true; },
+    .packed_bytes = [](const LinearPack&) -> std::size_t { return 0; },
+    .pack = [](const LinearPack*, int, Stream) {},
     .allocate = allocate,
     .release = release,
     .free_bytes = free_bytes,

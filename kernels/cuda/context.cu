@@ -13,9 +13,6 @@
 namespace rheo::cuda {
 namespace {
 
-constexpr std::size_t kWorkspace = std::size_t{32} << 20;  // what cuBLASLt asks for on Hopper
-constexpr std::size_t kScratch = std::size_t{1} << 20;     // floats
-
 std::mutex mutex;
 
 /// By stream; the null stream, of which every device has one, also by device.

@@ -11,6 +11,10 @@
 
 namespace rheo::cuda {
 
+inline constexpr std::size_t kWorkspace = std::size_t{32}
+                                          << 20;               // what cuBLASLt asks for on Hopper
+inline constexpr std::size_t kScratch = std::size_t{1} << 20;  // floats
+
 struct Context {
   int device;
   cublasLtHandle_t blas;

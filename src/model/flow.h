@@ -16,6 +16,11 @@ struct Weights {
   const float* folded;
   const void* packed;
   const double* log_det;
+  const LinearPack* packs;  // of Layout::products; null: none
+
+  const void* packed_of(const Layout& layout, const ProductFold& product) const {
+    return packs ? packs[&product - layout.products.data()].packed : nullptr;
+  }
 };
 
 /// Where the backward pass adds its sums.

@@ -15,9 +15,10 @@ const ModelConfig& validated(const ModelConfig& config) {
 }
 
 Compute resolved(Compute compute) {
-  const Backend& backend = compute.device.backend();
-  if (compute.precision == Precision::automatic) compute.precision = Precision::f32;
-  if (compute.precision == Precision::bf16 && !backend.has_bf16())
+  const bool has_bf16 = compute.device.backend().has_bf16();
+  if (compute.precision == Precision::automatic)
+    compute.precision = has_bf16 ? Precision::bf16 : Precision::f32;
+  if (compute.precision == Precision::bf16 && !has_bf16)
     fail(Errc::unsupported, "Model: precision bf16 needs a processor with AVX512_BF16; this one (",
          compute.device.description(), ") has none; use f32");
   return compute;
@@ -62,6 +63,24 @@ Model::Impl::Impl(const ModelConfig& wanted, const Compute& where)
   mixes_.upload(layout.mixes.data(), mixes);
   products_ = DeviceBuffer(queue, products, "descriptions");
   products_.upload(layout.products.data(), products);
+  plan_packs();
+  weight_bytes_ = queue.held();
+}
+
+void Model::Impl::plan_packs() {
+  std::size_t bytes = 0;
+  std::vector<std::size_t> places;
+  for (const ProductFold& p : layout.products) {
+    const int out = p.layout == ProductLayout::taps ? p.taps * p.out : p.out;
+    const char* weight = packed_.as<const char>() + p.matrix;
+    packs_.push_back({.in = p.stride, .out = out, .type = p.type, .weight = weight, .packed = {}});
+    places.push_back(bytes);
+    bytes += (backend().packed_bytes(packs_.back()) + 63) / 64 * 64;
+  }
+  if (bytes == 0) return packs_.clear();
+  packs_room_ = DeviceBuffer(queue, bytes, "packed weights");
+  for (std::size_t i = 0; i < packs_.size(); ++i)
+    packs_[i].packed = packs_room_.as<char>() + places[i];
 }
 
 std::vector<float> Model::Impl::read(const ParameterInfo& tensor) const {
@@ -106,13 +125,19 @@ WeightsArgs Model::Impl::weights_args() const {
 }
 
 Weights Model::Impl::weights() {
-  if (!prepared_) backend().weights_prepare(weights_args(), queue.stream());
+  if (!prepared_) prepare();
   prepared_ = true;
   return folded();
 }
 
+void Model::Impl::prepare() const {
+  backend().weights_prepare(weights_args(), queue.stream());
+  backend().pack(packs_.data(), static_cast<int>(packs_.size()), queue.stream());
+}
+
 Weights Model::Impl::folded() const {
-  return {parameters(), folded_.as<float>(), packed_.as<void>(), log_det_.as<double>()};
+  return {parameters(), folded_.as<float>(), packed_.as<void>(), log_det_.as<double>(),
+          packs_.empty() ? nullptr : packs_.data()};
 }
 
 std::int64_t Model::Impl::batch_of(std::int64_t images, std::int64_t wanted) const {
@@ -136,33 +161,35 @@ DeviceBuffer Model::Impl::activations(std::int64_t images, Keep keep) const {
     if (e.code() != Errc::out_of_memory) throw;
   }
   const std::size_t free = backend().free_bytes();
-  const std::size_t usable = free - free / 10;  // kernels that are loaded later need some, too
-  std::int64_t fitting = 0, most = images;
-  while (most - fitting > 1) {
-    const std::int64_t middle = fitting + (most - fitting) / 2;
-    (bytes(middle) <= usable ? fitting : most) = middle;
-  }
+  const std::int64_t fitting = largest_fitting(images - 1, free, bytes);
   fail(Errc::out_of_memory, backend().name, ": a batch of ", images, " needs ", bytes(images),
        " bytes for its activations and ", free, " are free; ",
        fitting ? "the largest batch that fits is " + std::to_string(fitting)
                : std::string("not even one image fits: use a smaller model"));
 }
 
+Model::Impl::BatchBytes Model::Impl::batch_bytes(std::int64_t images) const {
+  const std::size_t values = static_cast<std::size_t>(images * config.dims()) * sizeof(float);
+  return {values, values, static_cast<std::size_t>(images) * sizeof(int)};
+}
+
 const FlowBuffers& Model::Impl::room_for(std::int64_t images) {
-  const std::size_t values = images * config.dims();
-  if (room_.bytes() < activation_bytes(images, Keep::nothing) ||
-      x_.bytes() < values * sizeof(float)) {
-    // What fails half-way leaves nothing: a smaller batch may still fit.
-    forward_.reset(), inverse_.reset();
-    buffers_ = {}, room_ = {}, x_ = {}, latents_ = {}, labels_ = {};
-    DeviceBuffer x(queue, values * sizeof(float), "images");
-    DeviceBuffer latents(queue, values * sizeof(float), "latents");
-    DeviceBuffer labels(queue, images * sizeof(int), "labels");
+  const BatchBytes bytes = batch_bytes(images);
+  if (room_.bytes() < activation_bytes(images, Keep::nothing) || x_.bytes() < bytes.x) {
+    release_room();  // first: what fails half-way leaves nothing, and a smaller batch may still fit
+    DeviceBuffer x(queue, bytes.x, "images");
+    DeviceBuffer latents(queue, bytes.latents, "latents");
+    DeviceBuffer labels(queue, bytes.labels, "labels");
     room_ = activations(images, Keep::nothing);
     x_ = std::move(x), latents_ = std::move(latents), labels_ = std::move(labels);
   }
   Arena arena(room_.as<void>());
   return buffers_ = flow.plan(arena, images, Keep::nothing);
+}
+
+void Model::Impl::release_room() {
+  forward_.reset(), inverse_.reset();
+  buffers_ = {}, room_ = {}, x_ = {}, latents_ = {}, labels_ = {};
 }
 
 void Model::Impl::require_initialized(const char* who) const {

@@ -40,6 +40,8 @@ class Model::Impl {
 
   /// Folds what changed since the last call and returns where everything lies.
   Weights weights();
+  /// Folds everything.
+  void prepare() const;
   /// Where everything lies.
   Weights folded() const;
   WeightsArgs weights_args() const;
@@ -49,9 +51,20 @@ class Model::Impl {
   DeviceBuffer activations(std::int64_t images, Keep keep) const;
   std::size_t activation_bytes(std::int64_t images, Keep keep) const;
 
-  /// Images to work on at once, and buffers for so many.
+  /// Images to work on at once, and buffers for so many, kept until more are wanted.
   std::int64_t batch_of(std::int64_t images, std::int64_t wanted = 0) const;
   const FlowBuffers& room_for(std::int64_t images);
+  void release_room();
+
+  /// Of what a batch comes in and goes out by.
+  struct BatchBytes {
+    std::size_t x, latents, labels;
+    std::size_t all() const { return x + latents + labels; }
+  };
+  BatchBytes batch_bytes(std::int64_t images) const;
+
+  /// Of all that a model holds between calls but the room for a batch.
+  std::size_t weight_bytes() const { return weight_bytes_; }
 
   /// log p and, where `latents` is not null, eps, of images on the host.
   std::vector<double> run_forward(const char* who, const Tensor& x, const Labels& labels,
@@ -72,6 +85,7 @@ class Model::Impl {
                       bool optional) const;
 
  private:
+  void plan_packs();
   struct Pass {
     std::int64_t images;
     bool labelled, latents;
@@ -82,9 +96,11 @@ class Model::Impl {
                                    const int* labels);
 
   DeviceBuffer parameters_, signs_, permutations_, folded_, packed_, log_det_, mixes_, products_,
-      workspace_;
+      workspace_, packs_room_;
+  std::vector<LinearPack> packs_;  // of layout.products; none where the backend wants none
   DeviceBuffer room_, x_, latents_, labels_;
   FlowBuffers buffers_{};
+  std::size_t weight_bytes_ = 0;
   bool prepared_ = false;
   // The last batch's forward and inverse pass, and what they were recorded for.
   Repeated forward_{queue}, inverse_{queue};
@@ -100,6 +116,8 @@ void randomize(Model::Impl& model, std::uint64_t seed);
 
 /// Data-dependent initialisation from x [N, H, W, C].
 void initialize_from(Model::Impl& model, const Tensor& x);
+/// What it takes on the device for so many images, besides the weights.
+std::size_t initialization_bytes(const Model::Impl& model, std::int64_t images);
 
 /// Writes `model` with parameters as they are, to a checkpoint.
 void save_checkpoint(const Model::Impl& model, const std::string& path);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "src/model/impl.h"
 
@@ -28,6 +29,38 @@ struct Moments {
   }
 };
 
+/// Images at once: few, so that training's own activations take more.
+std::int64_t chunk_of(const Model::Impl& model, std::int64_t images) {
+  constexpr std::int64_t kRows = 4096;  // of the products: 16 images of 32x32 pixels
+  const std::int64_t pixels = std::int64_t{model.config.height} * model.config.width / 4;
+  return std::min(images, std::max<std::int64_t>(1, kRows / pixels));
+}
+
+/// What is made of images by the layers so far, in two places in turn, and one layer's sums.
+struct Room {
+  float *state, *next;  // [N, D]
+  float* sums;          // [rows of a chunk, outputs]
+  double* moments;      // [2, channels]
+};
+
+Room room_in(Arena& arena, const Model::Impl& model, std::int64_t images) {
+  std::int64_t sums = 0, channels = model.config.hidden;
+  for (const LevelLayout& level : model.layout.levels) {
+    const Grid grid = {chunk_of(model, images), level.height, level.width};
+    sums = std::max(sums, grid.pixels() * model.config.hidden);
+    channels = std::max<std::int64_t>(channels, level.channels);
+  }
+  const std::int64_t values = images * model.config.dims();
+  return {arena.take<float>(values), arena.take<float>(values), arena.take<float>(sums),
+          arena.take<double>(2 * channels)};
+}
+
+std::size_t room_bytes(const Model::Impl& model, std::int64_t images) {
+  Arena dry;
+  room_in(dry, model, images);
+  return dry.used();
+}
+
 class Initializer {
  public:
   Initializer(Model::Impl& model, std::int64_t images)
@@ -35,23 +68,25 @@ class Initializer {
         queue_(model.queue),
         backend_(model.backend()),
         images_(images),
-        chunk_(model.batch_of(images)) {}
+        chunk_(chunk_of(model, images)),
+        memory_(queue_, room_bytes(model, images), "images") {
+    Arena arena(memory_.as<void>());
+    room_ = room_in(arena, model, images);
+  }
 
   void run(const Tensor& x) {
     model_.changed();  // first: what was folded from the old weights is not to be trusted again
-    DeviceBuffer state(queue_, x.data.size() * sizeof(float), "images");
-    state.upload(x.data.data(), state.bytes());
+    queue_.copy(room_.state, x.data.data(), x.data.size() * sizeof(float));
     for (int l = 0; l < model_.config.levels; ++l) {
       const LevelLayout& level = model_.layout.levels[l];
       const Grid grid = {images_, level.height, level.width};
-      DeviceBuffer next(queue_, grid.pixels() * level.channels * sizeof(float), "images");
       FlowBuffers here;  // only for the squeeze's shape
       here.levels.resize(l + 1);
       here.levels[l].grid = grid;
-      backend_.squeeze_forward(model_.flow.squeeze_of(here, l, state.as<float>(), next.as<float>()),
+      backend_.squeeze_forward(model_.flow.squeeze_of(here, l, room_.state, room_.next),
                                queue_.stream());
-      state = std::move(next);
-      for (int k = 0; k < model_.config.steps; ++k) run_step(l, k, grid, state.as<float>());
+      std::swap(room_.state, room_.next);
+      for (int k = 0; k < model_.config.steps; ++k) run_step(l, k, grid, room_.state);
     }
   }
 
@@ -81,8 +116,6 @@ class Initializer {
     const ProductFold& product = model_.layout.conv(s, conv);
     zero(product.bias, product.out), zero(product.log_scale, product.out);
     prepare(s);
-    DeviceBuffer sums(queue_, chunk_ * model_.layout.mixes[s].pixels * product.out * sizeof(float),
-                      "activations");
     Moments moments;
     for_each_chunk(l, k, state, [&](const FlowBuffers& b, float*) {
       const FlowBuffers::Step& step = b.levels[l].steps[k];
@@ -95,13 +128,14 @@ class Initializer {
                                .type = product.type,
                                .x = conv == 0 ? step.columns.data : step.h1,
                                .weight = static_cast<const char*>(w.packed) + product.matrix,
+                               .packed = nullptr,
                                .bias = nullptr,
                                .relu = false,
                                .y_type = Dtype::f32,
-                               .y = sums.as<float>(),
+                               .y = room_.sums,
                                .mask = nullptr},
                               queue_.stream());
-      add_moments(sums.as<float>(), rows, product.out, moments);
+      add_moments(room_.sums, rows, product.out, moments);
     });
     set(product.bias, product.log_scale, moments);
     prepare(s);
@@ -134,12 +168,11 @@ class Initializer {
   }
 
   void add_moments(const float* x, std::int64_t rows, int channels, Moments& moments) {
-    DeviceBuffer results(queue_, channels * 2 * sizeof(double), "moments");
-    double* mean = results.as<double>();
+    double* mean = room_.moments;
     backend_.moments_of_channels({x, rows, channels, channels, mean, mean + channels},
                                  queue_.stream());
     std::vector<double> values(channels * 2);
-    results.download(values.data(), results.bytes());
+    queue_.download(values.data(), mean, values.size() * sizeof(double));
     moments.add({values.begin(), values.begin() + channels},
                 {values.begin() + channels, values.end()}, static_cast<double>(rows));
   }
@@ -170,19 +203,27 @@ class Initializer {
 
   Weights prepared() const {
     const WeightsArgs a = model_.weights_args();
-    return {a.parameters, a.folded, a.packed, a.log_det};
+    return {a.parameters, a.folded, a.packed, a.log_det, nullptr};
   }
 
   Model::Impl& model_;
   const Queue& queue_;
   const Backend& backend_;
   std::int64_t images_, chunk_;
+  DeviceBuffer memory_;
+  Room room_{};
 };
 
 }  // namespace
 
 void initialize_from(Model::Impl& model, const Tensor& x) {
   Initializer(model, x.shape[0]).run(x);
+}
+
+std::size_t initialization_bytes(const Model::Impl& model, std::int64_t images) {
+  const std::int64_t chunk = chunk_of(model, images);
+  return room_bytes(model, images) + model.batch_bytes(chunk).all() +
+         model.activation_bytes(chunk, Keep::nothing);
 }
 
 }  // namespace rheo

@@ -45,6 +45,31 @@ std::int64_t Model::parameter_count() const {
   return impl("Model::parameter_count").layout.parameters;
 }
 
+MemoryPlan Model::plan(int batch) const {
+  const Impl& impl = this->impl("Model::plan");
+  require(batch >= 0, "Model::plan: batch must be at least 0; got ", batch);
+  const DeviceScope scope(impl.compute.device);
+  return guarded("Model::plan", [&] {
+    constexpr std::int64_t kMost = 1 << 24;  // images: no machine holds more
+    const auto activations = [&](std::int64_t images) {
+      return static_cast<std::int64_t>(impl.activation_bytes(images, Keep::nothing));
+    };
+    const auto workspace = [&](std::int64_t images) {
+      return static_cast<std::int64_t>(impl.batch_bytes(images).all());
+    };
+    const auto both = [&](std::int64_t n) { return activations(n) + workspace(n); };
+    MemoryPlan plan;
+    plan.batch = impl.batch_of(kMost, batch);
+    plan.weights = static_cast<std::int64_t>(impl.weight_bytes());
+    plan.activations = activations(plan.batch);
+    plan.workspace = workspace(plan.batch) + static_cast<std::int64_t>(impl.backend().overhead);
+    plan.per_image = (both(2 * plan.batch) - both(plan.batch)) / plan.batch;
+    plan.free = static_cast<std::int64_t>(impl.backend().free_bytes());
+    plan.largest_batch = largest_fitting(kMost, plan.free, both);
+    return plan;
+  });
+}
+
 void Model::initialize(const Tensor& x) {
   constexpr const char* kWho = "Model::initialize";
   Impl& impl = this->impl(kWho);

@@ -25,6 +25,10 @@ Feed::Feed(const Queue& queue, std::int64_t images, std::int64_t dims)
       host_(place_in(Arena(host_memory_.data()), images, dims)),
       in_use_(place_in(Arena(memory_.as<void>()), images, dims)) {}
 
+std::size_t Feed::device_bytes(std::int64_t images, std::int64_t dims) {
+  return 2 * bytes_of(images, dims);  // the batch in use and the one beside it
+}
+
 Feed::Place Feed::place_in(Arena arena, std::int64_t images, std::int64_t dims) {
   Place place{};
   place.pixels = arena.take<std::uint8_t>(images * dims);

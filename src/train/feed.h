@@ -14,6 +14,9 @@ class Feed {
  public:
   Feed(const Queue& queue, std::int64_t images, std::int64_t dims);
 
+  /// That a feed takes on the device.
+  static std::size_t device_bytes(std::int64_t images, std::int64_t dims);
+
   /// From the batch at `position` of the run on.
   void start(const Dataset& data, const TrainOptions& options, std::int64_t position);
   /// Forgets what was under way.

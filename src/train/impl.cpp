@@ -28,12 +28,6 @@ AdamKind kind_of(Optimizer optimizer) {
                                           : AdamKind::adamax_openai;
 }
 
-DeviceBuffer zeros(const Queue& queue, std::size_t bytes, const char* what) {
-  DeviceBuffer buffer(queue, bytes, what);
-  buffer.clear();
-  return buffer;
-}
-
 const TrainOptions& validated(const TrainOptions& options) {
   options.validate();
   return options;
@@ -48,47 +42,32 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
       options_(validated(options)),
       whole_step_(net().queue) {
   const DeviceScope scope(net().compute.device);
-  const Queue& queue = net().queue;
-  const Layout& layout = net().layout;
-  const std::size_t size = layout.parameters * sizeof(float);
-  gradient_ = zeros(queue, size, "gradients");
-  first_ = zeros(queue, size, "first moments");
-  second_ = zeros(queue, size, "second moments");
-  if (options_.average > 0) average_ = zeros(queue, size, "averaged weights");
-  dfolded_ = zeros(queue, layout.folded * sizeof(float), "folded gradients");
-  dpacked_ = zeros(queue, layout.dpacked * sizeof(float), "packed gradients");
-  control_ = zeros(queue, sizeof(AdamControl), "optimiser");
-  norm_ = zeros(queue, kAdamParts * sizeof(double), "optimiser");
-
-  const std::int64_t batch = options_.batch, images = batch * options_.accumulate;
-  x_ = DeviceBuffer(queue, batch * net().config.dims() * sizeof(float), "images");
-  log_prob_ = DeviceBuffer(queue, images * sizeof(double), "losses");
-  losses_.resize(images);
-  const std::vector<float> weight(batch, -1.f / static_cast<float>(images));
-  dlog_prob_ = DeviceBuffer(queue, batch * sizeof(float), "losses");
-  dlog_prob_.upload(weight.data(), batch * sizeof(float));
-  // Last, so that what is said to fit when it does not leaves room for all of the above.
-  feed_ = std::make_unique<Feed>(queue, batch, net().config.dims());
   net().queue.open_loading();
   if (net().compute.memory == Memory::full || net().compute.memory == Memory::automatic)
     net().queue.open_sides();  // before it is asked what is free
-  const Keep keep = resolve_memory();
-  if (keep != Keep::full) net().queue.close_sides();
-  room_ = net().activations(batch, keep);
-  Arena arena(room_.as<void>());
-  buffers_ = net().flow.plan(arena, batch, keep);
+  plan_ = planned(net(), options_, net().compute.memory);
+  net().compute.memory = plan_.memory;
+  if (plan_.memory != Memory::full) net().queue.close_sides();
+  for (const auto& pieces : {optimizer_pieces(net(), options_), batch_pieces(net(), options_)})
+    for (const Piece& piece : pieces) {
+      DeviceBuffer& buffer = this->*piece.buffer;
+      buffer = DeviceBuffer(net().queue, static_cast<std::size_t>(piece.bytes), piece.what);
+      buffer.clear();
+    }
+  const std::int64_t batch = options_.batch, images = batch * options_.accumulate;
+  losses_.resize(images);
+  const std::vector<float> weight(batch, -1.f / static_cast<float>(images));
+  dlog_prob_.upload(weight.data(), batch * sizeof(float));
+  feed_ = std::make_unique<Feed>(net().queue, batch, net().config.dims());
+  // Last, so that what is said to fit when it does not leaves room for all of the above.
+  take_room();
 }
 
-/// `auto` is the fastest mode that leaves a tenth of the free memory to others.
-Keep Trainer::Impl::resolve_memory() {
-  Memory& memory = net().compute.memory;
-  const std::size_t free = net().backend().free_bytes();
-  const auto fits = [&](Keep keep) {
-    return net().activation_bytes(options_.batch, keep) <= free - free / 10;
-  };
-  if (memory == Memory::automatic)
-    memory = fits(Keep::full) ? Memory::full : fits(Keep::state) ? Memory::state : Memory::invert;
-  return memory == Memory::full ? Keep::full : memory == Memory::state ? Keep::state : Keep::invert;
+void Trainer::Impl::take_room() {
+  const Keep keep = keep_of(net().compute.memory);
+  room_ = net().activations(options_.batch, keep);
+  Arena arena(room_.as<void>());
+  buffers_ = net().flow.plan(arena, options_.batch, keep);
 }
 
 void Trainer::Impl::initialize() {
@@ -96,7 +75,9 @@ void Trainer::Impl::initialize() {
   Batch batch = make_batch(data_, options_, 0, count);
   const ModelConfig& c = net().config;
   const Pixels images{{count, c.height, c.width, c.channels}, std::move(batch.pixels)};
+  room_ = {};  // what follows may take its place
   model_.initialize(dequantize(images, c.n_bits, Noise::uniform(options_.seed)));
+  net().release_room();
 }
 
 double Trainer::Impl::learning_rate(std::int64_t images) const {
@@ -208,13 +189,14 @@ StepReport Trainer::Impl::step() {
 
 StepReport Trainer::Impl::make_step() {
   if (!net().initialized) initialize();
+  if (room_.bytes() == 0) take_room();
   if (!feed_->started()) feed_->start(data_, options_, at_.images);
   at_.images += std::int64_t{options_.batch} * options_.accumulate;
   const double rate = learning_rate(at_.images);
   const AdamControl control = {rate, 0, at_.updates, 0};
   control_.upload(&control, sizeof control);
   const auto prepare = [&] {
-    net().backend().weights_prepare(net().weights_args(), net().queue.stream());
+    net().prepare();
     clear_gradients();
   };
   net().changed(), averaged_is_stale_ = true;

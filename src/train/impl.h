@@ -23,9 +23,17 @@ struct RunPosition {
   std::int64_t images = 0;  // position in the data's order
 };
 
+/// What a resolved mode keeps.
+Keep keep_of(Memory memory);
+
 class Trainer::Impl {
  public:
   Impl(Model model, const Dataset& train, const TrainOptions& options);
+
+  /// What a trainer of this model takes: `automatic` is the fastest mode that leaves a tenth of the
+  /// free memory to others.
+  static MemoryPlan planned(const Model::Impl& model, const TrainOptions& options, Memory memory);
+  const MemoryPlan& plan() const { return plan_; }
 
   StepReport step();
 
@@ -53,10 +61,20 @@ class Trainer::Impl {
   std::vector<Named> state();
   void restore(const SafetensorsFile& file, const std::string& path);
 
+  /// A buffer of the trainer's, all zero at first, and what it is for.
+  struct Piece {
+    DeviceBuffer Impl::*buffer;
+    std::int64_t bytes;
+    const char* what;
+  };
+  static std::vector<Piece> optimizer_pieces(const Model::Impl& model, const TrainOptions& options);
+  static std::vector<Piece> batch_pieces(const Model::Impl& model, const TrainOptions& options);
+  static MemoryPlan parts(const Model::Impl& model, const TrainOptions& options, Memory memory);
+
   double learning_rate(std::int64_t images) const;
   void initialize();
   StepReport make_step();
-  Keep resolve_memory();
+  void take_room();
   void clear_gradients();
   void run_batch(std::int64_t index);
   void update();
@@ -72,6 +90,7 @@ class Trainer::Impl {
   std::optional<Model> averaged_;  // a second model for the averaged weights, made when asked for
   bool averaged_is_stale_ = true;
 
+  MemoryPlan plan_;
   DeviceBuffer gradient_, dfolded_, dpacked_, first_, second_, average_;
   DeviceBuffer room_, x_, dlog_prob_, log_prob_, control_, norm_;
   FlowBuffers buffers_{};

@@ -58,6 +58,9 @@ void Trainer::save(const std::string& folder) {
 const TrainOptions& Trainer::options() const {
   return impl("Trainer::options").options();
 }
+const MemoryPlan& Trainer::plan() const {
+  return impl("Trainer::plan").plan();
+}
 std::int64_t Trainer::steps_done() const {
   return impl("Trainer::steps_done").steps_done();
 }

@@ -68,6 +68,14 @@ class ScoreTest(CommandTest):
         np.testing.assert_allclose(self.load("p.npy"), want, rtol=1e-6)
 
 
+    def test_where_it_ran_is_said_beside_the_result(self):
+        result = self.done("score", *PLAIN, "colour.npy", "--device", "cpu", "--threads", 1)
+        self.assertRegex(result.stderr.decode(), r"\Ascored on cpu, 1 thread, \w+, f32\n\Z")
+        result = self.done("score", *PLAIN, "colour.npy", "--device", "cpu", "--json")
+        json.loads(result.stdout)
+        self.assertIn(b"scored on cpu", result.stderr)
+
+
 class LatentsTest(CommandTest):
     def test_decode_undoes_encode(self):
         np.save(program.FOLDER / "x.npy", self.centred())
@@ -142,6 +150,16 @@ class SampleTest(CommandTest):
             alone = self.draw("--temperature", 0, "--class", label, model=BY_CLASS, count=1)
             np.testing.assert_array_equal(cycle[label::CLASSES][:1], alone)
 
+    def test_precision_is_the_fastest_unless_told(self):
+        def told(*args):
+            result = self.done("sample", *PLAIN, "--output", "x.npy", "--count", 2, "--device",
+                               "cpu", *args)
+            return result.stderr.decode().split()[-1]
+        self.assertEqual(told("--precision", "f32"), "f32")
+        with open("/proc/cpuinfo") as cpu:
+            has_bf16 = "avx512_bf16" in cpu.read()
+        self.assertEqual(told(), "bf16" if has_bf16 else "f32")
+
     def test_a_picture_is_a_grid(self):
         self.done("sample", *PLAIN, "--output", "s.png", "--count", 10)
         self.assertEqual(png_size(program.FOLDER / "s.png"), (4 * 10 - 2, 3 * 10 - 2))
@@ -152,6 +170,25 @@ class InfoTest(CommandTest):
         text = self.done("info", "by_class.safetensors").stdout.decode()
         for words in ["8x8x3", "2 levels of 2 steps", "hidden width 8", "classes   3"]:
             self.assertIn(words, text)
+
+    def test_memory_is_planned_for_each_mode(self):
+        text = self.done("info", "plain.safetensors", "--device", "cpu").stdout.decode()
+        for words in ["in MB, on cpu, ", "sampling", "full", "state", "invert", "most images"]:
+            self.assertIn(words, text)
+        told = json.loads(self.done("info", "plain.safetensors", "--device", "cpu", "--batch", 4096,
+                                    "--json").stdout)["memory"]
+        self.assertGreater(told["full"]["total"], told["state"]["total"])
+        self.assertGreater(told["state"]["total"], told["invert"]["total"])
+        self.assertEqual(told["sampling"]["optimizer"], 0)
+        for work in ["sampling", "full", "state", "invert"]:
+            plan = told[work]
+            parts = sum(plan[p] for p in ["weights", "optimizer", "activations", "workspace"])
+            self.assertEqual((plan["batch"], plan["total"]), (4096, parts))
+            self.assertGreater(plan["largest_batch"], 4096)
+            self.assertLess(plan["largest_batch"] * plan["per_image"], told["free"])
+        alone = json.loads(self.done("info", "plain.safetensors", "--device", "cpu", "--memory",
+                                     "state", "--json").stdout)["memory"]
+        self.assertEqual(set(alone) & {"full", "state", "invert"}, {"state"})
 
     def test_json_has_every_tensor(self):
         told = json.loads(self.done("info", "plain.safetensors", "--json").stdout)

@@ -8,7 +8,7 @@ import subprocess
 import program
 from program import QUICK, TINY_MODEL, ProgramTest, environment
 
-SCORE = ["score", "--model", "plain.safetensors", "colour.npy"]
+SCORE = ["score", "--model", "plain.safetensors", "colour.npy", "--progress", "none"]
 
 
 class StreamsTest(ProgramTest):
@@ -82,6 +82,7 @@ class ProgressTest(ProgramTest):
         self.assertNotIn(b"\x1b", text)
         self.assertIn(b"8x8x3", text)
         self.assertIn(b"parameters", text)
+        self.assertRegex(text, rb"memory \d+ MB: weights \d+, optimiser \d+, activations \d+, ")
 
     def test_none_is_silent(self):
         self.assertEqual(self.done(*self.ARGS, "--progress", "none").stderr, b"")

@@ -82,8 +82,8 @@ class ProductsTest : public testing::Test {
     const Array<float> x(integers(rows * in)), w(integers(std::int64_t{in} * out));
     const Array<float> y(rows * out, 7.f);
     return calls_of([&] {
-      linear_forward({rows, in, out, Dtype::f32, x.data(), w.data(), nullptr, false, Dtype::f32,
-                      y.data(), nullptr},
+      linear_forward({rows, in, out, Dtype::f32, x.data(), w.data(), nullptr, nullptr, false,
+                      Dtype::f32, y.data(), nullptr},
                      nullptr);
       backend.synchronize(nullptr);
     });
@@ -116,8 +116,8 @@ TEST_F(ProductsTest, WhatIsFinishedByOurselvesIsRoundedOnce) {
   for (float& value : bias) value *= 128;
   const Array<__nv_bfloat16> x_at(halves(x)), w_at(halves(w)), bias_at(halves(bias));
   const Array<__nv_bfloat16> y(kRows * kOut, __nv_bfloat16{0x4040});
-  linear_forward({kRows, kIn, kOut, Dtype::bf16, x_at.data(), w_at.data(), bias_at.data(), true,
-                  Dtype::bf16, y.data(), nullptr},
+  linear_forward({kRows, kIn, kOut, Dtype::bf16, x_at.data(), w_at.data(), nullptr, bias_at.data(),
+                  true, Dtype::bf16, y.data(), nullptr},
                  nullptr);
   const std::vector<__nv_bfloat16> got = y.read();
   for (std::int64_t r = 0; r < kRows; ++r)

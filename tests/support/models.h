@@ -35,9 +35,14 @@ inline Tensor noise_images(const ModelConfig& c, std::int64_t count, unsigned se
   return dequantize(pixels, c.n_bits, Noise::uniform(seed));
 }
 
+/// What bounds of float32 roundings are for, whatever this processor has.
+inline Compute f32(const Device& device = Device::cpu()) {
+  return {.device = device, .precision = Precision::f32};
+}
+
 /// A model with every parameter random, so that nothing is the identity; small, so that its inverse
 /// stays tame.
-inline Model random_model(const ModelConfig& c, const Compute& compute = {}) {
+inline Model random_model(const ModelConfig& c, const Compute& compute = f32()) {
   Model model(c, 5, compute);
   model.initialize(noise_images(c, 16));
   std::mt19937 random(3);
