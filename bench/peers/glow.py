@@ -252,24 +252,36 @@ class Glow:
             mean, log_sd = (row[labels][:, None, None, :] for row in (mean, log_sd))
         return mean.expand(shape), limited(self.kind, log_sd).expand(shape)
 
-    def encode(self, x, labels=None):
-        """(log p(x) [N], latents [N, D]) of x [N, H, W, C]."""
+    def encode(self, x, labels=None, weights=None):
+        """(log p(x) [N], latents [N, D]) of x [N, H, W, C]; weights made beforehand may be given."""
         total, latents = 0, []
-        for index, level in enumerate(self.levels):
+        for log_det_here, steps, split in weights or self.forward_weights():
             x = squeeze(x)
-            if self.kind.form != "plain":
-                total = total + x.shape[1] * x.shape[2] * step_log_det(level)
-                level = level | self.folded(self.kind, level)
-            for weights in self.by_step(self.used(level)):
-                x, log_det = self.step_forward(self.kind, x, weights)
+            total = total + x.shape[1] * x.shape[2] * log_det_here
+            for step in steps:
+                x, log_det = self.step_forward(self.kind, x, step)
                 total = total + log_det
-            if index + 1 < len(self.levels):
-                x, log_p, eps = self.split_forward(self.kind, x, split_of(level))
+            if split:
+                x, log_p, eps = self.split_forward(self.kind, x, split)
             else:
                 log_p, eps = leave(x, *self.top(x.shape, labels))
             total = total + log_p
             latents.append(eps)
         return total, torch.cat(latents, dim=1)
+
+    def forward_weights(self):
+        """What `encode` needs, by level: the log-det of a pixel that images do not decide, steps and
+        split. Gradients pass through; a scoring program makes it once for given weights."""
+        made = []
+        for level in self.levels:
+            log_det = 0
+            if self.kind.form != "plain":
+                log_det = step_log_det(level)
+                level = level | self.folded(self.kind, level)
+            elif not torch.is_grad_enabled():
+                level = in_network_type(self.kind, level)
+            made.append((log_det, self.by_step(self.used(level)), split_of(level)))
+        return made
 
     def used(self, level):
         """What a step takes of a level's tensors."""
@@ -286,8 +298,7 @@ class Glow:
             matrix = invconv_weight(level) * torch.exp(level["actnorm.log_scale"])[:, None]
             unmix = torch.linalg.inv(matrix.double()).float()
             if self.kind.form == "plain":
-                steps = {name: value.to(self.kind.network) if is_network(name) else value
-                         for name, value in level.items()}
+                steps = in_network_type(self.kind, level)
             else:
                 steps = self.used(folded(self.kind, level))
             steps |= {"unmix": unmix, "actnorm.bias": level["actnorm.bias"]}
@@ -315,6 +326,11 @@ class Glow:
 
 def is_network(name):
     return name.startswith("coupling.") and name.endswith((".weight", ".bias"))
+
+
+def in_network_type(kind, level):
+    return {name: value.to(kind.network) if is_network(name) else value
+            for name, value in level.items()}
 
 
 def split_of(level):

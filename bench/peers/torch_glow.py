@@ -85,6 +85,28 @@ class Sampling:
         self.images.cpu()
 
 
+class Scoring:
+    """log p of the same dequantised images, with weights prepared beforehand."""
+
+    @torch.no_grad()
+    def __init__(self, model, batch, device):
+        self.model, self.weights = model, model.forward_weights()
+        shape = [batch] + [model.config[key] for key in ("height", "width", "channels")]
+        self.x = torch.rand(shape, device=device) - 0.5
+        self.log_prob = None
+
+    def upload(self):
+        pass
+
+    @torch.no_grad()
+    def update(self):
+        self.log_prob = self.model.encode(self.x, weights=self.weights)[0]
+
+    def finish(self):
+        if not bool(self.log_prob.isfinite().all()):
+            raise SystemExit("torch_glow: scores left the finite range; their times mean nothing")
+
+
 def captured(work):
     """Work whose update replays a CUDA graph of itself."""
     stream = torch.cuda.Stream()

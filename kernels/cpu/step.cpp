@@ -86,20 +86,21 @@ void couple(const StepArgs& a, const Tile& tile, const TileValues& v) {
       a.kind == CouplingKind::additive ? 0.f : sum_of(v.log, count);
 }
 
-/// mixed = matrix (state + before) - after: `transposed` [C, C] is indexed [input][output].
-template <int kChannels>
-void mix_tile(int channels, int count, const float* transposed, const float* before,
-              const float* after, const float* state, float* mixed) {
+/// mixed = M (state + bias) forward, M^-1 state - bias inverse: `transposed` [C, C] is indexed
+/// [input][output].
+template <int kChannels, bool kForward>
+void mix_tile(int channels, int count, const float* transposed, const float* bias,
+              const float* state, float* mixed) {
   const int n = kChannels ? kChannels : channels;
   for (int p = 0; p < count; ++p) {
     float local[kChannels ? kChannels : 1];  // in registers over the sum
     float* y = kChannels ? local : mixed + p * n;
     for (int i = 0; i < n; ++i) y[i] = 0;
     for (int j = 0; j < n; ++j) {
-      const float x = state[p * n + j] + (before ? before[j] : 0.f);
+      const float x = kForward ? state[p * n + j] + bias[j] : state[p * n + j];
       for (int i = 0; i < n; ++i) y[i] += transposed[j * n + i] * x;
     }
-    for (int i = 0; i < n; ++i) mixed[p * n + i] = after ? y[i] - after[i] : y[i];
+    for (int i = 0; i < n; ++i) mixed[p * n + i] = kForward ? y[i] : y[i] - bias[i];
   }
 }
 
@@ -160,8 +161,7 @@ void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, flo
   const float* result = v.state;
   if (a.mix) {
     with_channels(n, [&]<int kChannels>() {
-      mix_tile<kChannels>(n, tile.count, transposed, kForward ? a.bias : nullptr,
-                          kForward ? nullptr : a.bias, v.state, v.mixed);
+      mix_tile<kChannels, kForward>(n, tile.count, transposed, a.bias, v.state, v.mixed);
     });
     result = v.mixed;
   }
