@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 
-from results_table import table, training_flops, verdict
+from results_table import MEMORY, table, training_flops, verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,6 @@ WORKS = {
     "f32-train": Work("training in f32, batch 16", "train", "paper", "f32", 16, 1.2),
     "f32-sample": Work("sampling in f32, batch 16", "sample", "paper", "f32", 16, 1.2),
 }
-MEMORY = {"full": 2, "state": 15, "invert": 30}
 FEW, MANY = 8, 32  # images in a batch, whose difference gives the memory of one more
 
 
@@ -79,6 +78,11 @@ def judged(title, cells, value, bar, shown):
             verdict(value >= bar) if bar else ""]
 
 
+def missing(title, own, peer):
+    """A row of what could not be measured on one side, which meets no bar."""
+    return [title, own, peer, "-", "-", "", verdict(False)]
+
+
 def times_over(value):
     return f"{value:.2f}x"
 
@@ -92,6 +96,7 @@ def work_rows(work, result, amx):
     mode, peer = best(torch)
     other_mode, other = best(normflows)
     if own is None or peer is None:
+        yield missing(work.title, speed(work, own), speed(work, peer))
         return
     cells = [speed(work, own), f"{speed(work, peer)} ({mode})",
              f"{speed(work, other)} ({other_mode})" if other else "-"]
@@ -111,22 +116,28 @@ def of_further_image(peaks):
     return (peaks[str(MANY)] - peaks[str(FEW)]) / (MANY - FEW) / 1e6
 
 
+def megabytes(value):
+    return "-" if value is None else f"{value:.2f} MB"
+
+
 def memory_rows(memory):
     peer, other = (of_further_image(memory.get(name)) for name in ("torch", "normflows"))
     for mode, bar in MEMORY.items():
-        own = of_further_image(memory.get(mode))
-        if own and peer:
-            cells = [f"{own:.2f} MB", f"{peer:.1f} MB ({memory['torch_mode']})",
-                     f"{other:.1f} MB ({memory['normflows_mode']})" if other else "-"]
-            yield judged(f"memory of a further image in training, {mode}", cells, peer / own, bar,
-                         times_over)
+        own, title = of_further_image(memory.get(mode)), f"memory of a further image in training, {mode}"
+        if not own or not peer:
+            yield missing(title, megabytes(own), megabytes(peer))
+            continue
+        cells = [megabytes(own), f"{megabytes(peer)} ({memory['torch_mode']})",
+                 f"{megabytes(other)} ({memory['normflows_mode']})" if other else "-"]
+        yield judged(title, cells, peer / own, bar, times_over)
 
 
 def rows(document):
     amx = "amx_bf16" in document["machine"]["instruction sets"]
     for name, result in document["works"].items():
         yield from work_rows(WORKS[name], result, amx)
-    yield from memory_rows(document.get("memory", {}))
+    if "memory" in document:
+        yield from memory_rows(document["memory"])
 
 
 def show(document):

@@ -124,7 +124,9 @@ MemoryTable InfoCommand::memory() const {
       if (how.memory == Memory::automatic || how.memory == mode)
         table.rows.push_back({name(mode), plan_training(model, options, mode)});
   } catch (const Error& error) {
-    if (error.code() != Errc::out_of_memory) throw;
+    const bool of_device = error.code() == Errc::out_of_memory || error.code() == Errc::device ||
+                           error.code() == Errc::unsupported;
+    if (!of_device) throw;
     table.problem = error.what();  // the file is good all the same
   }
   return table;

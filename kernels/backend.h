@@ -26,7 +26,7 @@ struct Backend {
   const char* name;             // "cpu", "cuda"
   const char* instruction_set;  // "avx512"; "cuda"
   bool relu_masks;              // backward is faster with LinearArgs::mask than without
-  std::size_t overhead;  // about what it takes besides all that is allocated: libraries, streams
+  std::size_t overhead_bytes;   // about, besides all that is allocated: libraries, streams
 
   /// Throws unsupported, saying what is missing, where there is none.
   int (*device_count)();
@@ -36,8 +36,9 @@ struct Backend {
   int (*use)(int device);           // by the calling thread; returns the one before
   int (*set_threads)(int threads);  // of what the calling thread starts; returns those before
   bool (*has_bf16)();
-  std::size_t (*packed_bytes)(const LinearPack&);      // 0: weights are read fastest as they are
-  void (*pack)(const LinearPack*, int count, Stream);  // of the host's; where there are such bytes
+  std::size_t (*packed_bytes)(const LinearPack&);  // 0: the weight is read fastest as it is
+  /// Packs `count` weights; the array is the host's.
+  void (*pack)(const LinearPack*, int count, Stream);
 
   void* (*allocate)(std::size_t bytes);  // 64-byte aligned; null: no room
   void (*release)(void* memory);         // after all that is queued is done

@@ -21,7 +21,7 @@ struct LinearPack {
   int out;
   Dtype type;
   const void* weight;  // [out, in]
-  void* packed;        // Backend::packed_bytes of it, 64-byte aligned
+  void* packed;        // Backend::packed_bytes of it, 64-byte aligned; null: none are wanted
 };
 
 /// y = x W^T + bias, then optionally ReLU, which may make 0 of NaN: backward_data passes it on.

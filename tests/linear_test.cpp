@@ -20,9 +20,9 @@ struct Sizes {
   int in, out;
 };
 
-/// Odd ones; a tile of rows and one more; more columns than a tile of a weight gradient holds.
-constexpr Sizes kSizes[] = {{1, 1, 1},     {9, 5, 3},      {5, 17, 33},
-                            {257, 64, 24}, {130, 300, 70}, {0, 8, 8}};
+/// Odd ones; several tiles of rows and a rest; several tiles of a weight gradient and a rest.
+constexpr Sizes kSizes[] = {{1, 1, 1},      {9, 5, 3},      {5, 17, 33},   {257, 64, 24},
+                            {130, 300, 70}, {1030, 20, 12}, {40, 24, 300}, {0, 8, 8}};
 
 class LinearTest : public OnBackend {
  protected:
@@ -228,13 +228,14 @@ TEST_P(LinearTest, BackwardOfWeightsAddsToWhatIsThere) {
 }
 
 /// Rows on both sides of a tile, and threads that share them differently.
-constexpr std::int64_t kRows[] = {1, 7, 64, 255, 256, 257, 700};
+constexpr std::int64_t kRows[] = {1, 7, 8, 9, 31, 33, 64, 255, 256, 257, 700};
 
 TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
   if (std::string(backend().name) != "cpu")
     GTEST_SKIP() << "cuBLASLt chooses its tiles by the number of rows too";
   on_every_type([&](Dtype type) {
-    for (const auto& [in, out] : {std::pair{64, 128}, {128, 108}, {17, 33}}) {
+    for (const auto& [in, out] :
+         {std::pair{64, 128}, {128, 108}, {17, 33}, {512, 512}, {224, 512}, {512, 432}}) {
       const void* x = arena_.in(type, 700 * in);
       const void* weight = arena_.in(type, std::int64_t{in} * out);
       const void* bias = arena_.in(type, out);
@@ -261,25 +262,25 @@ TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
 
 TEST_P(LinearTest, BitsOfGradientsDependNotOnThreads) {
   on_every_type([&](Dtype type) {
-    constexpr int kIn = 300, kOut = 70, kCount = 515;
-    const void *x = arena_.in(type, kCount * kIn), *dy = arena_.in(type, kCount * kOut);
-    const void* weight = arena_.in(type, kIn * kOut);
-    const std::vector<float> zero(kIn * kOut, 0.f);
-    const auto gradients = [&](int threads) {
-      backend().set_threads(threads);
-      void* dx = arena_.out(type, kCount * kIn);
-      float *dw = arena_.inout(zero), *db = arena_.inout(std::vector<float>(kOut, 0.f));
-      run(&Backend::linear_backward_data,
-          {kCount, kIn, kOut, type, dy, weight, x, nullptr, type, dx});
-      run(&Backend::linear_backward_weights, {kCount, kIn, kOut, type, dy, x, dw, db});
-      std::vector<char> all = bytes(dx, type, kCount * kIn);
-      for (char byte : bytes(dw, Dtype::f32, kIn * kOut)) all.push_back(byte);
-      for (char byte : bytes(db, Dtype::f32, kOut)) all.push_back(byte);
-      return all;
-    };
-    const std::vector<char> want = gradients(1);
-    EXPECT_EQ(gradients(2), want);
-    EXPECT_EQ(gradients(3), want);
+    for (const auto& [rows, in, out] : {Sizes{515, 300, 70}, {600, 512, 512}, {600, 64, 512}}) {
+      const void *x = arena_.in(type, rows * in), *dy = arena_.in(type, rows * out);
+      const void* weight = arena_.in(type, std::int64_t{in} * out);
+      const std::vector<float> zero(std::int64_t{in} * out, 0.f);
+      const auto gradients = [&, rows = rows, in = in, out = out](int threads) {
+        backend().set_threads(threads);
+        void* dx = arena_.out(type, rows * in);
+        float *dw = arena_.inout(zero), *db = arena_.inout(std::vector<float>(out, 0.f));
+        run(&Backend::linear_backward_data,
+            {rows, in, out, type, dy, weight, x, nullptr, type, dx});
+        run(&Backend::linear_backward_weights, {rows, in, out, type, dy, x, dw, db});
+        std::vector<char> all = bytes(dx, type, rows * in);
+        for (char byte : bytes(dw, Dtype::f32, std::int64_t{in} * out)) all.push_back(byte);
+        for (char byte : bytes(db, Dtype::f32, out)) all.push_back(byte);
+        return all;
+      };
+      const std::vector<char> want = gradients(1);
+      for (int threads : {2, 3, 8}) EXPECT_TRUE(gradients(threads) == want) << threads;
+    }
   });
 }
 

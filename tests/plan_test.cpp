@@ -20,7 +20,7 @@ class PlanTest : public OnDevice {
 
   /// What a plan says of memory that our own buffers take.
   std::int64_t buffers(const MemoryPlan& plan) const {
-    return plan.total() - static_cast<std::int64_t>(device().backend().overhead);
+    return plan.total() - static_cast<std::int64_t>(device().backend().overhead_bytes);
   }
 
   const ModelConfig config_ = small();

@@ -48,11 +48,13 @@ void* allocate(std::size_t bytes) {
 }
 
 void release(void* memory) {
-  const std::unique_lock lock(mutex);
-  const auto found = mapped().find(memory);
-  if (found == mapped().end()) return std::free(memory);
-  munmap(memory, found->second);
-  mapped().erase(found);
+  std::size_t bytes = 0;
+  {
+    const std::lock_guard lock(mutex);
+    const auto found = mapped().find(memory);
+    if (found != mapped().end()) bytes = found->second, mapped().erase(found);
+  }
+  bytes ? static_cast<void>(munmap(memory, bytes)) : std::free(memory);
 }
 
 /// What Linux says it can give without swapping, which counts what files have been cached in.

@@ -10,9 +10,9 @@ namespace {
 
 constexpr std::int64_t kMostOut = 128;
 
-/// Outputs of a tile of a weight gradient: narrow where there are few, so that several threads find
-/// work; by the shape alone, so that the bits do not depend on the threads. A tile has all columns:
-/// oneDNN is slower where it has to write beside others.
+/// Outputs of a tile of a weight gradient: few where there are few, so that several threads find
+/// work; by the shape alone, since oneDNN's sums are in another order for other heights. A tile has
+/// all columns: oneDNN is slower where it has to write beside others.
 constexpr std::int64_t out_tile(int out) {
   return out >= 256 ? kMostOut : out >= 128 ? 64 : out >= 64 ? 32 : 16;
 }
@@ -158,10 +158,11 @@ std::size_t packed_bytes(const LinearPack& weight) {
 }
 
 void pack(const LinearPack* weights, int count, Stream) {
-  for (int i = 0; i < count; ++i) packing_of(weights[i]);  // which may throw here
+  for (int i = 0; i < count; ++i) packing_of(weights[i]);  // it may throw here, not in the loop
   Worst worst;
   parallel_for(count, [&](std::int64_t i) {
-    worst.add(run(packing_of(weights[i]), weights[i].weight, weights[i].packed));
+    const LinearPack& one = weights[i];
+    if (one.packed) worst.add(run(packing_of(one), one.weight, one.packed));
   });
   check_products(worst.outcome(), "pack");
 }

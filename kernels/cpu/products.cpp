@@ -22,7 +22,7 @@ struct CompiledProduct {
 };
 
 struct CompiledPacking {
-  dnnl::memory::desc from, to;
+  dnnl::memory::desc from, to, scratch;
   dnnl::reorder primitive;
 };
 
@@ -85,8 +85,11 @@ std::unique_ptr<CompiledProduct> build(const Product& p) {
 
 std::unique_ptr<CompiledPacking> build_packing(const Product& p) {
   const dnnl::memory::desc from = plain_b(p), to = packed_b(p);
-  const dnnl::reorder::primitive_desc chosen(engine(), from, engine(), to);
-  return std::make_unique<CompiledPacking>(CompiledPacking{from, to, dnnl::reorder(chosen)});
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::reorder::primitive_desc chosen(engine(), from, engine(), to, attributes);
+  return std::make_unique<CompiledPacking>(
+      CompiledPacking{from, to, chosen.scratchpad_desc(), dnnl::reorder(chosen)});
 }
 
 /// oneDNN lays its work out for the threads it sees when a primitive is made, and does it with
@@ -168,20 +171,20 @@ const CompiledPacking& compile_packing(const Product& product) {
 }
 
 std::size_t packed_bytes(const CompiledPacking& packing) {
-  return packing.to.get_size();
+  return packing.to.data.format_desc.blocking.inner_nblks == 0 ? 0 : packing.to.get_size();
 }
 
 Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* bias, void* c) {
   return outcome_of([&] {
     const dnnl::memory a_at = memory_at(p.a, a), b_at = memory_at(p.b, b), c_at = memory_at(p.c, c);
     const dnnl::memory room = memory_at(p.scratch, scratch_of(p.scratch.get_size()));
-    const dnnl::memory bias_at = memory_at(p.bias, bias);
+    const dnnl::memory bias_at = p.has_bias ? memory_at(p.bias, bias) : dnnl::memory();
     return execute(p.primitive,
                    {{DNNL_ARG_SRC, a_at.get()},
                     {DNNL_ARG_WEIGHTS, b_at.get()},
                     {DNNL_ARG_DST, c_at.get()},
                     {DNNL_ARG_SCRATCHPAD, room.get()},
-                    {DNNL_ARG_BIAS, bias_at.get()}},
+                    {DNNL_ARG_BIAS, bias_at.get(true)}},
                    p.has_bias ? 5 : 4);
   });
 }
@@ -189,7 +192,10 @@ Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* 
 Outcome run(const CompiledPacking& p, const void* b, void* packed) {
   return outcome_of([&] {
     const dnnl::memory from = memory_at(p.from, b), to = memory_at(p.to, packed);
-    return execute(p.primitive, {{DNNL_ARG_FROM, from.get()}, {DNNL_ARG_TO, to.get()}});
+    const dnnl::memory room = memory_at(p.scratch, scratch_of(p.scratch.get_size()));
+    return execute(
+        p.primitive,
+        {{DNNL_ARG_FROM, from.get()}, {DNNL_ARG_TO, to.get()}, {DNNL_ARG_SCRATCHPAD, room.get()}});
   });
 }
 

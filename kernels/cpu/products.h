@@ -1,8 +1,9 @@
 #pragma once
 
 // Matrix products by oneDNN. Each call runs on the calling thread alone: the operations cut their
-// work into tiles fixed by the shape and give a tile to each thread, so that the bits of a row
-// depend neither on the batch nor on the number of threads.
+// work into tiles and give a tile to each thread. The order of a row's sums is the same for any
+// number of rows, so that bits depend neither on the batch nor on the number of threads; that of a
+// weight gradient's is not, so that its tiles are fixed by the shape (tests/linear_test.cpp).
 
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +49,7 @@ struct CompiledPacking;
 /// As `compile`.
 const CompiledPacking& compile_packing(const Product& product);
 
-/// Bytes of a packed b.
+/// Bytes of a packed b; 0: oneDNN likes it as it is.
 std::size_t packed_bytes(const CompiledPacking& packing);
 
 /// As `run`.

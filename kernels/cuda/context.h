@@ -11,8 +11,8 @@
 
 namespace rheo::cuda {
 
-inline constexpr std::size_t kWorkspace = std::size_t{32}
-                                          << 20;               // what cuBLASLt asks for on Hopper
+/// What cuBLASLt asks for on Hopper.
+inline constexpr std::size_t kWorkspace = std::size_t{32} << 20;
 inline constexpr std::size_t kScratch = std::size_t{1} << 20;  // floats
 
 struct Context {

@@ -78,9 +78,10 @@ void Model::Impl::plan_packs() {
     bytes += (backend().packed_bytes(packs_.back()) + 63) / 64 * 64;
   }
   if (bytes == 0) return packs_.clear();
+  places.push_back(bytes);
   packs_room_ = DeviceBuffer(queue, bytes, "packed weights");
   for (std::size_t i = 0; i < packs_.size(); ++i)
-    packs_[i].packed = packs_room_.as<char>() + places[i];
+    if (places[i + 1] > places[i]) packs_[i].packed = packs_room_.as<char>() + places[i];
 }
 
 std::vector<float> Model::Impl::read(const ParameterInfo& tensor) const {
@@ -132,7 +133,8 @@ Weights Model::Impl::weights() {
 
 void Model::Impl::prepare() const {
   backend().weights_prepare(weights_args(), queue.stream());
-  backend().pack(packs_.data(), static_cast<int>(packs_.size()), queue.stream());
+  if (!packs_.empty())
+    backend().pack(packs_.data(), static_cast<int>(packs_.size()), queue.stream());
 }
 
 Weights Model::Impl::folded() const {

@@ -81,7 +81,7 @@ MemoryPlan Trainer::Impl::planned(const Model::Impl& model, const TrainOptions& 
   MemoryPlan plan = plan_of(memory, options.batch);
   plan.per_image = (plan_of(memory, 2 * plan.batch).total() - plan.total()) / plan.batch;
   plan.activations = std::max(plan.activations, first);  // the first step's initialisation
-  plan.workspace += static_cast<std::int64_t>(model.backend().overhead);
+  plan.workspace += static_cast<std::int64_t>(model.backend().overhead_bytes);
   plan.free = static_cast<std::int64_t>(free);
   plan.largest_batch = largest(memory, kMostBatch);
   return plan;
