@@ -59,6 +59,7 @@ struct StepReport {
 /// What training of `model` takes with these options: `automatic` is the fastest mode that fits.
 /// Tests, samples and checkpoints on the way come on top: batches as `Model::plan` has them, and a
 /// second set of weights where an average is kept.
+/// Nothing else may use the model meanwhile.
 /// @throws Error invalid_argument where an option is out of range.
 RHEO_API MemoryPlan plan_training(const Model& model, const TrainOptions& options,
                                   Memory memory = Memory::automatic);

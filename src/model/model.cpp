@@ -59,10 +59,11 @@ MemoryPlan Model::plan(int batch) const {
     };
     const auto both = [&](std::int64_t n) { return activations(n) + workspace(n); };
     MemoryPlan plan;
-    plan.batch = impl.batch_of(kMost, batch);
+    plan.batch = batch ? batch : impl.batch_of(kMost);
     plan.weights = static_cast<std::int64_t>(impl.weight_bytes());
     plan.activations = activations(plan.batch);
-    plan.workspace = workspace(plan.batch) + static_cast<std::int64_t>(impl.backend().overhead_bytes);
+    plan.workspace =
+        workspace(plan.batch) + static_cast<std::int64_t>(impl.backend().overhead_bytes);
     plan.per_image = (both(2 * plan.batch) - both(plan.batch)) / plan.batch;
     plan.free = static_cast<std::int64_t>(impl.backend().free_bytes());
     plan.largest_batch = largest_fitting(kMost, plan.free, both);

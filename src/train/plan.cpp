@@ -87,17 +87,35 @@ MemoryPlan Trainer::Impl::planned(const Model::Impl& model, const TrainOptions& 
   return plan;
 }
 
+namespace {
+
+/// A queue's side streams, open for a while where they are wanted.
+class OpenSides {
+ public:
+  OpenSides(Queue& queue, bool wanted) : queue_(queue), ours_(wanted && !queue.side(0)) {
+    if (ours_) queue_.open_sides();
+  }
+  ~OpenSides() {
+    if (ours_) queue_.close_sides();
+  }
+  OpenSides(const OpenSides&) = delete;
+  OpenSides& operator=(const OpenSides&) = delete;
+
+ private:
+  Queue& queue_;
+  const bool ours_;
+};
+
+}  // namespace
+
 MemoryPlan plan_training(const Model& model, const TrainOptions& options, Memory memory) {
   options.validate();
   Model::Impl& impl = model.impl("plan_training");
   const DeviceScope scope(impl.compute.device);
   return guarded("plan_training", [&] {
-    // With what overlaps where everything is kept, as a trainer has it.
-    const bool alone = impl.queue.side(0) == nullptr;
-    if (memory == Memory::full || memory == Memory::automatic) impl.queue.open_sides();
-    const MemoryPlan plan = Trainer::Impl::planned(impl, options, memory);
-    if (alone) impl.queue.close_sides();
-    return plan;
+    const bool overlaps = memory == Memory::full || memory == Memory::automatic;
+    const OpenSides sides(impl.queue, overlaps);  // as a trainer has them
+    return Trainer::Impl::planned(impl, options, memory);
   });
 }
 
