@@ -111,10 +111,7 @@ Product gradient_tile(const LinearBackwardWeightsArgs& a, std::int64_t m) {
           .a_col = a.out,
           .b_row = a.in,
           .b_col = 1,
-          .b_packed = false,
           .c_row = a.in,
-          .bias = false,
-          .relu = false,
           .accumulate = true};
 }
 
@@ -129,26 +126,24 @@ Product forward_product(const LinearArgs& a) {
           .a_col = 1,
           .b_row = 1,
           .b_col = a.in,
-          .b_packed = a.packed != nullptr,
           .c_row = a.out,
+          .b_packed = a.packed != nullptr,
           .bias = a.bias != nullptr,
-          .relu = a.relu,
-          .accumulate = false};
+          .relu = a.relu};
 }
 
+/// For products of any rows.
 const CompiledPacking& packing_of(const LinearPack& a) {
-  return compile_packing(forward_product({.rows = 1,
-                                          .in = a.in,
-                                          .out = a.out,
-                                          .type = a.type,
-                                          .x = nullptr,
-                                          .weight = nullptr,
-                                          .packed = nullptr,
-                                          .bias = nullptr,
-                                          .relu = false,
-                                          .y_type = a.type,
-                                          .y = nullptr,
-                                          .mask = nullptr}));
+  return compile_packing({.m = 1,
+                          .n = a.out,
+                          .k = a.in,
+                          .type = a.type,
+                          .c_type = a.type,
+                          .a_row = a.in,
+                          .a_col = 1,
+                          .b_row = 1,
+                          .b_col = a.in,
+                          .c_row = a.out});
 }
 
 }  // namespace
@@ -187,11 +182,7 @@ void linear_backward_data(const LinearBackwardDataArgs& a, Stream) {
                          .a_col = 1,
                          .b_row = a.in,
                          .b_col = 1,
-                         .b_packed = false,
-                         .c_row = a.in,
-                         .bias = false,
-                         .relu = false,
-                         .accumulate = false};
+                         .c_row = a.in};
   over_rows(shape, row_tile(a.rows, 32, 256), "linear_backward_data",
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t count) {
               char* dx = at(a.dx, a.dx_type, first * a.in);

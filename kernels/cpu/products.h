@@ -19,11 +19,11 @@ struct Product {
   Dtype c_type;
   std::int64_t a_row, a_col;  // a is [m, k]: steps between its rows and columns
   std::int64_t b_row, b_col;  // b is [k, n]
-  bool b_packed;              // b is as `pack` left it
   std::int64_t c_row;         // c is [m, n], dense in a row
-  bool bias;                  // [n] of c_type
-  bool relu;
-  bool accumulate;  // c += in place of c =
+  bool b_packed = false;      // b is as `pack` left it
+  bool bias = false;          // [n] of c_type
+  bool relu = false;
+  bool accumulate = false;  // c += in place of c =
 
   bool operator==(const Product&) const = default;
 };
