@@ -1,6 +1,7 @@
 #include "rheo/config.h"
 
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "src/check.h"
 #include "src/io/json.h"
@@ -10,6 +11,8 @@ namespace rheo {
 namespace {
 
 constexpr const char* kWho = "model config";
+constexpr int kImageSteps = 6;   // of RealNVP: three checkerboard masks, three of channels
+constexpr int kMostDims = 1024;  // a permutation is a matrix
 
 /// Reads the keys of one JSON object; what is left unread at the end is unknown.
 class Reader {
@@ -34,21 +37,20 @@ class Reader {
     value = found->get<bool>();
   }
 
-  /// One of two words; returns true for the second.
-  bool is_second(const char* key, const char* first, const char* second, bool required) {
+  /// One of a list of words, in the order of the enumeration.
+  template <class E>
+  void read(const char* key, E& value, std::span<const char* const> words, bool required) {
     const nlohmann::json* found = find(key, required);
-    if (found == nullptr || *found == first) return false;
-    if (*found != second)
-      fail(Errc::bad_file, kWho, ": ", key, " must be ", first, " or ", second, "; got ",
-           shown(found->dump()));
-    return true;
+    if (found == nullptr) return;
+    std::string all;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      if (*found == words[i]) return void(value = static_cast<E>(i));
+      all += (i == 0 ? "" : i + 1 < words.size() ? ", " : " or ") + std::string(words[i]);
+    }
+    fail(Errc::bad_file, kWho, ": ", key, " must be ", all, "; got ", shown(found->dump()));
   }
 
-  void only(const char* key, const char* word, bool required) {
-    const nlohmann::json* found = find(key, required);
-    if (found && *found != word)
-      fail(Errc::bad_file, kWho, ": ", key, " must be ", word, "; got ", shown(found->dump()));
-  }
+  bool has(const char* key) const { return object_.contains(key); }
 
   void refuse_others() const {
     for (const auto& item : object_.items())
@@ -79,50 +81,131 @@ void require_multiple(const char* what, int value, int levels) {
           " must be a multiple of 2^levels = ", 1 << levels, "; got ", value);
 }
 
+/// In the order of their enumerations.
+constexpr const char* kFamilies[] = {"glow", "realnvp", "nice", "maf", "iaf"};
+constexpr const char* kCouplings[] = {"affine", "additive"};
+constexpr const char* kScales[] = {"sigmoid2", "bounded", "tanh"};
+constexpr const char* kPermutations[] = {"lu", "reverse", "shuffle"};
+constexpr const char* kPriors[] = {"gaussian", "logistic"};
+
+template <class E, std::size_t kCount>
+const char* word(const char* const (&words)[kCount], E value) {
+  return words[static_cast<std::size_t>(value)];
+}
+
+constexpr bool is_autoregressive(Family family) {
+  return family == Family::maf || family == Family::iaf;
+}
+
+/// What a family is unless said otherwise.
+ModelConfig defaults_of(Family family) {
+  ModelConfig c;
+  c.family = family;
+  if (family == Family::glow) return c;
+  c.steps = is_autoregressive(family) ? 5 : 4;
+  c.hidden = 256;
+  c.coupling = family == Family::nice ? Coupling::additive : Coupling::affine;
+  c.scale = Scale::tanh;
+  c.permutation = Permutation::reverse;
+  return c;
+}
+
+void validate_vector(const ModelConfig& c) {
+  const char* family = word(kFamilies, c.family);
+  require(c.family != Family::glow, kWho, ": glow takes images, levels >= 1; got levels 0");
+  require(c.height == 1 && c.width == 1, kWho, ": vectors are 1x1 images of dims channels; got ",
+          c.height, "x", c.width);
+  const int least = is_autoregressive(c.family) ? 1 : 2;
+  require(c.channels >= least && c.channels <= kMostDims, kWho, ": dims of ", family, " must be ",
+          least, "..", kMostDims, "; got ", c.channels);
+  require(!c.edge_bias, kWho, ": edge_bias is for images");
+}
+
+void validate_image(const ModelConfig& c) {
+  require(c.family == Family::glow || c.family == Family::realnvp, kWho, ": ",
+          word(kFamilies, c.family), " takes vectors (dims, levels 0); got levels ", c.levels);
+  require_range("height", c.height, 2, 4096);
+  require_range("width", c.width, 2, 4096);
+  require_range("channels", c.channels, 1, 4);
+  require_range("levels", c.levels, 1, 8);
+  require_multiple("height", c.height, c.levels);
+  require_multiple("width", c.width, c.levels);
+}
+
 }  // namespace
 
+ModelConfig ModelConfig::of_vectors(Family family, int dims) {
+  ModelConfig c = defaults_of(family);
+  c.height = c.width = 1, c.channels = dims, c.levels = 0;
+  return c;
+}
+
 void ModelConfig::validate() const {
-  require_range("height", height, 2, 4096);
-  require_range("width", width, 2, 4096);
-  require_range("channels", channels, 1, 4);
-  require_range("levels", levels, 1, 8);
+  if (is_vector())
+    validate_vector(*this);
+  else
+    validate_image(*this);
   require_range("steps", steps, 1, 1024);
   require_range("hidden", hidden, 1, 8192);
   require_range("classes", classes, 0, 100000);
   require_range("n_bits", n_bits, 1, 8);
-  require_multiple("height", height, levels);
-  require_multiple("width", width, levels);
+  const char* name = word(kFamilies, family);
+  require(classes == 0 || family == Family::glow, kWho, ": classes are glow's; ", name,
+          " has none; got ", classes);
+  require(prior == Prior::gaussian || family != Family::glow, kWho,
+          ": prior of glow must be gaussian; got logistic");
+  require(family != Family::nice || coupling == Coupling::additive, kWho,
+          ": coupling of nice must be additive; got affine");
+  require(!is_autoregressive(family) || coupling == Coupling::affine, kWho, ": coupling of ", name,
+          " must be affine; got additive");
 }
 
 std::string ModelConfig::to_json() const {
-  const nlohmann::ordered_json json = {
-      {"model", "glow"},        {"height", height},
-      {"width", width},         {"channels", channels},
-      {"levels", levels},       {"steps", steps},
-      {"hidden", hidden},       {"coupling", coupling == Coupling::affine ? "affine" : "additive"},
-      {"classes", classes},     {"n_bits", n_bits},
-      {"edge_bias", edge_bias}, {"scale", scale == Scale::sigmoid2 ? "sigmoid2" : "bounded"},
-      {"permutation", "lu"}};
+  nlohmann::ordered_json json = {{"model", word(kFamilies, family)}};
+  if (is_vector()) {
+    json["dims"] = channels;
+  } else {
+    json["height"] = height, json["width"] = width, json["channels"] = channels;
+    json["levels"] = levels;
+  }
+  json["steps"] = steps, json["hidden"] = hidden;
+  if (!is_autoregressive(family))
+    json["coupling"] = word(kCouplings, coupling), json["scale"] = word(kScales, scale);
+  json["permutation"] = word(kPermutations, permutation);
+  json["classes"] = classes;
+  if (!is_vector()) json["n_bits"] = n_bits, json["edge_bias"] = edge_bias;
+  if (family != Family::glow) json["prior"] = word(kPriors, prior);
   return json.dump();
 }
 
 ModelConfig ModelConfig::from_json(std::string_view text) {
   const nlohmann::json json = parse_json(text, kWho);
   Reader reader(json);
-  ModelConfig c;
-  reader.only("model", "glow", true);
-  reader.read("height", c.height, true);
-  reader.read("width", c.width, true);
-  reader.read("channels", c.channels, true);
-  reader.read("levels", c.levels, true);
-  reader.read("steps", c.steps, true);
-  reader.read("hidden", c.hidden, true);
-  reader.read("classes", c.classes, true);
-  if (reader.is_second("coupling", "affine", "additive", true)) c.coupling = Coupling::additive;
-  reader.read("n_bits", c.n_bits, false);
-  reader.read("edge_bias", c.edge_bias);
-  if (reader.is_second("scale", "sigmoid2", "bounded", false)) c.scale = Scale::bounded;
-  reader.only("permutation", "lu", false);
+  Family family = Family::glow;
+  reader.read("model", family, kFamilies, true);
+  const bool glow = family == Family::glow;
+  ModelConfig c = defaults_of(family);
+  if (!glow && reader.has("dims")) {
+    c = of_vectors(family, 0);
+    reader.read("dims", c.channels, true);
+  } else {
+    if (!glow) c.steps = kImageSteps;
+    reader.read("height", c.height, true);
+    reader.read("width", c.width, true);
+    reader.read("channels", c.channels, true);
+    reader.read("levels", c.levels, true);
+    reader.read("n_bits", c.n_bits, false);
+    reader.read("edge_bias", c.edge_bias);
+  }
+  reader.read("steps", c.steps, glow);
+  reader.read("hidden", c.hidden, glow);
+  reader.read("classes", c.classes, glow);
+  if (!is_autoregressive(family)) {
+    reader.read("coupling", c.coupling, kCouplings, glow);
+    reader.read("scale", c.scale, kScales, false);
+  }
+  reader.read("permutation", c.permutation, kPermutations, false);
+  if (!glow) reader.read("prior", c.prior, kPriors, false);
   reader.refuse_others();
   try {
     c.validate();

@@ -13,18 +13,41 @@ enum class Coupling { affine, additive };
 
 /// The scale s of an affine coupling, from what its network returns.
 enum class Scale {
-  sigmoid2,  ///< s = sigmoid(raw + 2), the published program's; its inverse has no bound.
+  sigmoid2,  ///< s = sigmoid(raw + 2), the published Glow program's; its inverse has no bound.
   bounded,   ///< s = exp((4/pi) atan(raw)), between e^-2 and e^2, both ways.
+  tanh,      ///< s = exp(g tanh(raw)) with one learned g a coupling, as in RealNVP.
 };
 
-/// A Glow (Kingma & Dhariwal 2018, arXiv:1807.03039): image size and architecture.
+/// Which published flow a model is.
+enum class Family {
+  glow,     ///< Kingma & Dhariwal 2018, arXiv:1807.03039; images.
+  realnvp,  ///< Dinh et al. 2017, arXiv:1605.08803; vectors, or images with ActNorm in place of
+            ///< batch normalisation.
+  nice,     ///< Dinh et al. 2015, arXiv:1410.8516: additive couplings and a learned diagonal.
+  maf,      ///< Papamakarios et al. 2017, arXiv:1705.07057; scores in one pass, samples in D.
+  iaf,      ///< Kingma et al. 2016, arXiv:1606.04934; samples in one pass, scores in D.
+};
+
+/// What brings other channels to the front before each coupling.
+enum class Permutation {
+  lu,       ///< Learned: an invertible 1x1 convolution by its LU factors (Glow).
+  reverse,  ///< Fixed: the last channel first; on RealNVP's images the checkerboard and the halves
+            ///< in turn.
+  shuffle,  ///< Fixed, drawn at random.
+};
+
+/// What latents are distributed as.
+enum class Prior { gaussian, logistic };
+
+/// Image or vector size and architecture of a flow.
 ///
-/// Written to checkpoints as JSON with these very names. The defaults are the paper's for CIFAR-10.
+/// Written to checkpoints as JSON with these very names. The defaults are the paper's Glow for
+/// CIFAR-10.
 struct RHEO_API ModelConfig {
   int height = 32;   ///< Of an image, in pixels; a multiple of 2^levels.
   int width = 32;    ///< Likewise.
-  int channels = 3;  ///< Of an image, 1 to 4.
-  int levels = 3;    ///< Scales L; each squeezes 2x2 pixels into channels.
+  int channels = 3;  ///< Of an image, 1 to 4. Vectors of D numbers: 1x1 images of D channels.
+  int levels = 3;    ///< Scales L; each squeezes 2x2 pixels into channels. 0: vectors.
   int steps = 32;    ///< Flow steps K on each level.
   int hidden = 512;  ///< Width of each coupling network.
   Coupling coupling = Coupling::affine;
@@ -32,6 +55,16 @@ struct RHEO_API ModelConfig {
   int n_bits = 8;          ///< Of a pixel value, 1 to 8.
   bool edge_bias = false;  ///< 3x3 convolutions know the border, as in the published program.
   Scale scale = Scale::sigmoid2;
+  Family family = Family::glow;  ///< "model" in JSON.
+  Permutation permutation = Permutation::lu;
+  Prior prior = Prior::gaussian;
+
+  /// The family's defaults on vectors of `dims` numbers: 4 couplings (5 layers of MAF and IAF) and
+  /// networks of two hidden layers of 256.
+  static ModelConfig of_vectors(Family family, int dims);
+
+  /// Data are vectors; "dims" in JSON stands for height, width, channels and levels then.
+  bool is_vector() const { return levels == 0; }
 
   /// Values of one image: H W C, also the length of its latents.
   std::int64_t dims() const { return std::int64_t{height} * width * channels; }
