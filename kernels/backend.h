@@ -26,6 +26,7 @@ struct Backend {
   const char* name;             // "cpu", "cuda"
   const char* instruction_set;  // "avx512"; "cuda"
   bool relu_masks;              // backward is faster with LinearArgs::mask than without
+  std::size_t network_bytes;    // of each hidden activation that a network best makes at once
   std::size_t overhead_bytes;   // about, besides all that is allocated: libraries, streams
 
   /// Throws unsupported, saying what is missing, where there is none.

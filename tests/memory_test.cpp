@@ -78,5 +78,34 @@ TEST_P(MemoryTest, InvertIsFlatInDepthAndStateGrowsSlowly) {
 
 RHEO_ON_EVERY_DEVICE(MemoryTest);
 
+/// A network takes so many pixels at once that this batch comes in three parts, one image in two.
+/// Each image alone fits one part; the gradient of their mean is the mean of their gradients.
+TEST(PartsTest, AGradientInPartsIsTheMeanOfItsImages) {
+  ModelConfig config = small(1);
+  config.height = 32, config.width = 40, config.hidden = 1024, config.steps = 1;
+  constexpr int kImages = 4;
+  const Tensor x = noise_images(config, kImages, 7);
+  for (const Keep keep : {Keep::full, Keep::state, Keep::invert}) {
+    SCOPED_TRACE(static_cast<int>(keep));
+    Model model = random_model(config);
+    const std::int64_t pixels = 16 * 20, rows = model.impl().flow.rows_at_once();
+    ASSERT_LT(pixels, rows);
+    ASSERT_LT(2 * rows, kImages * pixels);
+    ASSERT_NE(rows % pixels, 0);
+    const Gradient together = gradient_of(model.impl(), x, {}, keep);
+    std::vector<double> mean(together.parameters.size());
+    for (int n = 0; n < kImages; ++n) {
+      const auto first = x.data.begin() + n * config.dims();
+      const Tensor one{{1, config.height, config.width, config.channels},
+                       {first, first + config.dims()}};
+      const Gradient alone = gradient_of(model.impl(), one, {}, keep);
+      for (std::size_t i = 0; i < mean.size(); ++i)
+        mean[i] += static_cast<double>(alone.parameters[i]) / kImages;
+    }
+    // Sums of a thousand terms in float32, in another order.
+    EXPECT_LT(relative_l2(together.parameters.data(), mean), 1e-5);
+  }
+}
+
 }  // namespace
 }  // namespace rheo::test

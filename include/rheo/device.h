@@ -60,8 +60,8 @@ enum class Precision {
 /// What training keeps of a forward pass.
 enum class Memory {
   automatic,  ///< The fastest that fits.
-  full,       ///< Every hidden activation.
-  state,      ///< The flow state of each step; two products are recomputed.
+  full,       ///< Hidden activations, but those that cost little to make again.
+  state,      ///< The flow state of each step; two of three products are recomputed.
   invert,     ///< Nothing that can be had back by inverting.
 };
 

@@ -13,6 +13,7 @@ constinit const Backend backend = {
     .name = "cpu",
     .instruction_set = RHEO_TEXT(RHEO_ISA),
     .relu_masks = false,
+    .network_bytes = 2 << 20,
     .overhead_bytes = 17'000'000,  // measured: code of oneDNN and OpenMP, and what oneDNN compiles
     .device_count = [] { return 1; },
     .describe = [](int) { return std::string(RHEO_TEXT(RHEO_ISA)); },

@@ -17,10 +17,14 @@ constexpr std::int64_t out_tile(int out) {
   return out >= 256 ? kMostOut : out >= 128 ? 64 : out >= 64 ? 32 : 16;
 }
 
-/// Rows of a tile: small where there are few, so that several threads find work, but at least
-/// `least` and at most `most`. docs/decisions.md has the measurements.
-constexpr std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most) {
+/// Rows of a tile of a product of so many weights: small where there are few, so that several
+/// threads find work, but at least `least`; at most `most`, or more where rows are little work.
+/// docs/decisions.md has the measurements.
+constexpr std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
+                                std::int64_t weights) {
+  constexpr std::int64_t kEnough = 128 * 512 * 512;  // multiplications of one call of oneDNN
   std::int64_t tile = most;
+  while (tile < 8 * most && tile * 2 * weights <= kEnough) tile *= 2;
   while (tile > least && tile * 4 > rows) tile /= 2;
   return tile;
 }
@@ -164,7 +168,9 @@ void pack(const LinearPack* weights, int count, Stream) {
 
 void linear_forward(const LinearArgs& a, Stream) {
   // oneDNN packs what is not packed anew for each tile.
-  const std::int64_t tile = a.packed ? row_tile(a.rows, 8, 128) : row_tile(a.rows, 32, 256);
+  const std::int64_t weights = std::int64_t{a.in} * a.out;
+  const std::int64_t tile =
+      a.packed ? row_tile(a.rows, 8, 128, weights) : row_tile(a.rows, 32, 256, weights);
   over_rows(forward_product(a), tile, "linear_forward",
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t) {
               return run(p, at(a.x, a.type, first * a.in), a.packed ? a.packed : a.weight, a.bias,
@@ -183,7 +189,7 @@ void linear_backward_data(const LinearBackwardDataArgs& a, Stream) {
                          .b_row = a.in,
                          .b_col = 1,
                          .c_row = a.in};
-  over_rows(shape, row_tile(a.rows, 32, 256), "linear_backward_data",
+  over_rows(shape, row_tile(a.rows, 32, 256, std::int64_t{a.in} * a.out), "linear_backward_data",
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t count) {
               char* dx = at(a.dx, a.dx_type, first * a.in);
               const Outcome outcome =

@@ -141,6 +141,7 @@ constinit const Backend backend = {
     .name = RHEO_CUDA_NAME,
     .instruction_set = RHEO_CUDA_NAME,
     .relu_masks = true,
+    .network_bytes = 1 << 26,
     .overhead_bytes = 3 * (kWorkspace + kScratch * sizeof(float)),  // of training's streams
     .device_count = device_count,
     .describe = describe,

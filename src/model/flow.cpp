@@ -90,26 +90,48 @@ void Flow::split_parameters(const FlowBuffers& b, const Weights& w, int l) const
                           stream());
 }
 
-void Flow::network(const FlowBuffers& b, const Weights& w, int l, int k, int products) const {
-  const FlowBuffers::Step& step = b.levels[l].steps[k];
-  const int s = step_index(l, k);
-  const void* x[] = {step.columns.data, step.h1, step.h2};
-  void* y[] = {step.h1, step.h2, b.scratch[0].taps};
-  void* masks[] = {step.mask1, step.mask2, nullptr};
+Hidden Flow::hidden_of(const FlowBuffers& b, int l, int k, const Rows& rows, int side) const {
+  const Hidden& kept = b.levels[l].steps[k].hidden;
+  Hidden hidden = b.scratch[side].hidden;
+  for (int i = 0; i < 2; ++i) {
+    if (kept.h[i] == nullptr) continue;
+    hidden.h[i] = at(kept.h[i], network_, rows.first * config_.hidden);
+    hidden.mask[i] = kept.mask[i] ? static_cast<char*>(kept.mask[i]) +
+                                        relu_mask_bytes(rows.first, config_.hidden)
+                                  : nullptr;
+  }
+  return hidden;
+}
+
+void Flow::network(const FlowBuffers& b, const Weights& w, int l, int k) const {
+  for_each_part(b.levels[l].grid, [&](const Rows& rows) {
+    network_part(b, w, l, k, rows, hidden_of(b, l, k, rows), 3);
+  });
+}
+
+void Flow::network_part(const FlowBuffers& b, const Weights& w, int l, int k, const Rows& rows,
+                        const Hidden& hidden, int products) const {
+  const Columns& columns = b.levels[l].steps[k].columns;
+  const ProductFold& last = layout_.conv(step_index(l, k), 2);
+  const int taps = last.taps * last.out;
+  const void* x[] = {at(columns.data, network_, rows.first * columns.stride), hidden.h[0],
+                     hidden.h[1]};
+  void* y[] = {hidden.h[0], hidden.h[1], at(b.scratch[0].taps, Dtype::f32, rows.first * taps)};
+  void* masks[] = {hidden.mask[0], hidden.mask[1], nullptr};
   const char* packed = static_cast<const char*>(w.packed);
   for (int i = 0; i < products; ++i) {
-    const ProductFold& conv = layout_.conv(s, i);
-    const bool last = i == 2;
-    backend_.linear_forward({.rows = b.levels[l].grid.pixels(),
+    const ProductFold& conv = layout_.conv(step_index(l, k), i);
+    const bool to_taps = i == 2;
+    backend_.linear_forward({.rows = rows.count,
                              .in = conv.stride,
-                             .out = last ? conv.taps * conv.out : conv.out,
+                             .out = to_taps ? taps : conv.out,
                              .type = network_,
                              .x = x[i],
                              .weight = packed + conv.matrix,
                              .packed = w.packed_of(layout_, conv),
                              .bias = conv.linear_bias < 0 ? nullptr : packed + conv.linear_bias,
-                             .relu = !last,
-                             .y_type = last ? Dtype::f32 : network_,
+                             .relu = !to_taps,
+                             .y_type = to_taps ? Dtype::f32 : network_,
                              .y = y[i],
                              .mask = masks[i]},
                             stream());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -33,9 +34,26 @@ struct WeightGradients {
 /// What a forward pass leaves for backward.
 enum class Keep {
   nothing,  // there is none
-  full,     // each step's columns and hidden activations, its coupling's output and raw
-  state,    // the coupling's output and raw; columns and hidden activations are made again
+  full,     // each step's columns and hidden activations (keeps_h1), its coupling's output and raw
+  state,    // the coupling's output and raw; columns and all hidden activations are made again
   invert,   // with a bf16 network the bits of its input; all else by inverting
+};
+
+/// Value `index` of what is there.
+inline char* at(void* base, Dtype type, std::int64_t index) {
+  return static_cast<char*>(base) + index * size_of(type);
+}
+
+/// Consecutive pixels of a level's batch, which a coupling network works on at once.
+struct Rows {
+  std::int64_t first;
+  std::int64_t count;
+};
+
+/// What a coupling network makes between its products.
+struct Hidden {
+  void* h[2];     // [rows, hidden]
+  void* mask[2];  // of their ReLUs; null: the backend makes none
 };
 
 /// Room for one batch, taken from an arena.
@@ -43,10 +61,7 @@ struct FlowBuffers {
   /// Of one flow step. What is not kept is shared by all steps of all levels.
   struct Step {
     Columns columns;
-    void* h1;        // [P, hidden]
-    void* h2;        // [P, hidden]
-    void* mask1;     // of h1's ReLU; null: the backend makes none
-    void* mask2;     // of h2's
+    Hidden hidden;   // [P, hidden] each; null: made again when it is wanted
     float* raw;      // [P, C / 2]
     float* coupled;  // [P, C]
     void* kept;      // [P, C / 2] bf16: the network's input
@@ -71,9 +86,10 @@ struct FlowBuffers {
   /// What a step's gradients of weights are made of: two in turn, where those of one step are
   /// still being made beside the next step's work; else both are the same.
   struct Scratch {
-    float* taps;  // [P, 9 outputs] of the step at hand; backward: its gradient
-    void* dh1;    // [P, hidden]
-    void* dh2;    // [P, hidden]
+    float* taps;    // [P, 9 outputs] of the step at hand; backward: its gradient
+    Hidden hidden;  // of the rows at hand
+    void* dh1;      // [rows, hidden]
+    void* dh2;      // [rows, hidden]
   };
   Scratch scratch[Queue::kSides];
   float* dcolumns;  // [P, stride]
@@ -114,8 +130,24 @@ class Flow {
   void backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
                 const float* dlog_prob, const int* labels, float* dx) const;
 
-  /// The network's hidden activations and taps of a step from its columns: its first `products`.
-  void network(const FlowBuffers& b, const Weights& w, int level, int step, int products = 3) const;
+  /// Pixels that a network works on at once, at most.
+  std::int64_t rows_at_once() const;
+  /// f(rows) for each part of a level's pixels that a network works on at once. A function of the
+  /// shape alone: sums over all pixels are made part by part.
+  template <class F>
+  void for_each_part(const Grid& grid, const F& f) const {
+    const std::int64_t all = grid.pixels(), most = rows_at_once();
+    for (std::int64_t first = 0; first < all; first += most)
+      f(Rows{first, std::min(most, all - first)});
+  }
+
+  /// The taps of a step from its columns.
+  void network(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  /// Of some rows, the first `products` alone, by way of `hidden`.
+  void network_part(const FlowBuffers& b, const Weights& w, int level, int step, const Rows& rows,
+                    const Hidden& hidden, int products) const;
+  /// Where a step's hidden activations of some rows lie: in its own room, or in a side's.
+  Hidden hidden_of(const FlowBuffers& b, int level, int step, const Rows& rows, int side = 0) const;
 
   /// What `network` left, with the folded bias and edge of the step.
   Taps taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const;
@@ -129,14 +161,16 @@ class Flow {
 
  private:
   Stream stream() const { return queue_.stream(); }
-  FlowBuffers::Step plan_hidden(Arena& arena, std::int64_t pixels, std::int64_t columns,
-                                bool masks) const;
+  /// Whether `full` keeps a network's first hidden activations. They take as much memory as the
+  /// second and, unless the network is narrow, little time to be made again.
+  bool keeps_h1() const;
+  Hidden plan_hidden(Arena& arena, std::int64_t rows, bool h1, bool h2, bool masks) const;
   FlowBuffers::Step plan_step(Arena& arena, const LevelLayout& level, const FlowBuffers& b,
                               const FlowBuffers::Step& shared, bool last) const;
   FlowBuffers::Level plan_level(Arena& arena, int level, const FlowBuffers& b,
                                 const FlowBuffers::Step& shared) const;
-  void plan_scratch(Arena& arena, FlowBuffers& b, std::int64_t pixels, std::int64_t taps,
-                    const FlowBuffers::Step& shared) const;
+  FlowBuffers::Scratch plan_scratch(Arena& arena, const FlowBuffers& b, std::int64_t rows,
+                                    std::int64_t taps) const;
   Stream side_stream(const FlowBuffers& b, int level, int step) const {
     return b.overlap ? queue_.side(side_of(level, step)) : stream();
   }
@@ -151,6 +185,8 @@ class Flow {
   void invert_step(const FlowBuffers& b, const Weights& w, int level, int step) const;
   void network_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                         int step) const;
+  void network_part_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
+                             int level, int step, const Rows& rows, const Hidden& hidden) const;
   void level_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                       const float* dlog_prob) const;
   void inverse_start(const FlowBuffers& b, const Weights& w, const float* eps, const int* labels,

@@ -56,7 +56,8 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
                                 stream());
 }
 
-/// Makes what the backward pass of mix k + 1 and coupling k needs and was not kept.
+/// Makes what the backward pass of mix k + 1 and coupling k needs and was not kept, but for hidden
+/// activations.
 void Flow::remake(const FlowBuffers& b, const Weights& w, int l, int k) const {
   const FlowBuffers::Level& level = b.levels[l];
   if (b.keep == Keep::invert) return invert_step(b, w, l, k);
@@ -66,7 +67,6 @@ void Flow::remake(const FlowBuffers& b, const Weights& w, int l, int k) const {
   columns.from = k + 1 < config_.steps ? level.steps[k].coupled : level.state;
   columns.columns = level.steps[k].columns;
   backend_.step_forward(columns, stream());
-  network(b, w, l, k, 2);
 }
 
 /// The level's state is what mix k + 1 returned. Its input goes to the level's entry, the input of
@@ -100,19 +100,34 @@ void Flow::invert_step(const FlowBuffers& b, const Weights& w, int l, int k) con
 
 void Flow::network_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
                             int k) const {
-  const FlowBuffers::Step& step = b.levels[l].steps[k];
+  const int side = side_of(l, k);
+  for_each_part(b.levels[l].grid, [&](const Rows& rows) {
+    // What was made of this scratch for the rows before has to be done.
+    if (b.overlap && rows.first > 0) backend_.wait(stream(), queue_.side(side));
+    const Hidden hidden = hidden_of(b, l, k, rows, side);
+    const Hidden& kept = b.levels[l].steps[k].hidden;
+    network_part(b, w, l, k, rows, hidden, kept.h[1] == nullptr ? 2 : kept.h[0] == nullptr ? 1 : 0);
+    network_part_backward(b, w, d, l, k, rows, hidden);
+  });
+}
+
+void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
+                                 int l, int k, const Rows& rows, const Hidden& hidden) const {
+  const Columns& columns = b.levels[l].steps[k].columns;
   const FlowBuffers::Scratch& scratch = b.scratch[side_of(l, k)];
   const Stream side = side_stream(b, l, k);
-  const std::int64_t rows = b.levels[l].grid.pixels();
-  const void* x[] = {step.columns.data, step.h1, step.h2};
-  const void* masks[] = {nullptr, step.mask1, step.mask2};
-  const void* dy[] = {scratch.dh1, scratch.dh2, scratch.taps};
-  void* dx[] = {b.dcolumns, scratch.dh1, scratch.dh2};
+  const ProductFold& last = layout_.conv(step_index(l, k), 2);
+  const std::int64_t column = rows.first * columns.stride;
+  const void* x[] = {at(columns.data, network_, column), hidden.h[0], hidden.h[1]};
+  const void* masks[] = {nullptr, hidden.mask[0], hidden.mask[1]};
+  const void* dy[] = {scratch.dh1, scratch.dh2,
+                      at(scratch.taps, network_, rows.first * last.taps * last.out)};
+  void* dx[] = {b.dcolumns + column, scratch.dh1, scratch.dh2};
   for (int i = 2; i >= 0; --i) {
     const ProductFold& conv = layout_.conv(step_index(l, k), i);
     const int out = i == 2 ? conv.taps * conv.out : conv.out;
     if (b.overlap) backend_.wait(side, stream());
-    backend_.linear_backward_weights({.rows = rows,
+    backend_.linear_backward_weights({.rows = rows.count,
                                       .in = conv.stride,
                                       .out = out,
                                       .type = network_,
@@ -121,7 +136,7 @@ void Flow::network_backward(const FlowBuffers& b, const Weights& w, const Weight
                                       .dweight = d.packed + conv.dmatrix,
                                       .dbias = i == 1 ? d.folded + conv.folded_bias : nullptr},
                                      side);
-    backend_.linear_backward_data({.rows = rows,
+    backend_.linear_backward_data({.rows = rows.count,
                                    .in = conv.stride,
                                    .out = out,
                                    .type = network_,

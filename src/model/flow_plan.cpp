@@ -18,18 +18,33 @@ struct Extents {
 
 }  // namespace
 
-/// What the network works on: a step's own where it is kept, else one for all steps and levels.
-FlowBuffers::Step Flow::plan_hidden(Arena& arena, std::int64_t pixels, std::int64_t columns,
-                                    bool masks) const {
-  FlowBuffers::Step step{};
-  step.columns.data = arena.take_bytes(columns * size_of(network_));
-  step.h1 = arena.take_bytes(pixels * config_.hidden * size_of(network_));
-  step.h2 = arena.take_bytes(pixels * config_.hidden * size_of(network_));
-  if (masks && backend_.relu_masks) {
-    step.mask1 = arena.take_bytes(relu_mask_bytes(pixels, config_.hidden));
-    step.mask2 = arena.take_bytes(relu_mask_bytes(pixels, config_.hidden));
+std::int64_t Flow::rows_at_once() const {
+  constexpr std::int64_t kUnit = 256;  // whole tiles of the products
+  const auto row = static_cast<std::int64_t>(config_.hidden) * size_of(network_);
+  const auto bytes = static_cast<std::int64_t>(backend_.network_bytes);
+  return std::max(kUnit, bytes / row / kUnit * kUnit);
+}
+
+bool Flow::keeps_h1() const {
+  constexpr std::int64_t kLittle = 8;  // a part in so many of what the whole network computes
+  std::int64_t first = 0, all = 0;
+  for (const LevelLayout& level : layout_.levels) {
+    const std::int64_t pixels = std::int64_t{level.height} * level.width;
+    first += pixels * level.columns_stride;
+    all += pixels * (level.columns_stride + config_.hidden + 9 * outputs(level.channels));
   }
-  return step;
+  return first * kLittle > all;
+}
+
+Hidden Flow::plan_hidden(Arena& arena, std::int64_t rows, bool h1, bool h2, bool masks) const {
+  Hidden hidden{};
+  for (int i = 0; i < 2; ++i) {
+    if (!(i == 0 ? h1 : h2)) continue;
+    hidden.h[i] = arena.take_bytes(rows * config_.hidden * size_of(network_));
+    if (masks && backend_.relu_masks)
+      hidden.mask[i] = arena.take_bytes(relu_mask_bytes(rows, config_.hidden));
+  }
+  return hidden;
 }
 
 FlowBuffers::Step Flow::plan_step(Arena& arena, const LevelLayout& level, const FlowBuffers& b,
@@ -38,8 +53,11 @@ FlowBuffers::Step Flow::plan_step(Arena& arena, const LevelLayout& level, const 
   const std::int64_t pixels = grid.pixels(), half = pixels * level.channels / 2;
   const bool states = b.keep == Keep::full || b.keep == Keep::state;
   FlowBuffers::Step step = shared;
-  if (b.keep == Keep::full) step = plan_hidden(arena, pixels, pixels * level.columns_stride, true);
   void* columns = step.columns.data;
+  if (b.keep == Keep::full) {
+    columns = arena.take_bytes(pixels * level.columns_stride * size_of(network_));
+    step.hidden = plan_hidden(arena, pixels, keeps_h1(), true, true);
+  }
   step.columns = without_room(level, network_, config_.edge_bias);
   step.columns.data = columns;
   if (states && kind() != CouplingKind::additive) step.raw = arena.take<float>(half);
@@ -71,18 +89,19 @@ FlowBuffers::Level Flow::plan_level(Arena& arena, int l, const FlowBuffers& b,
   return buffers;
 }
 
-/// Scratch of the gradients. Hidden activations that are not kept are spent when that of conv1's
-/// output is made, which then takes the place of h2.
-void Flow::plan_scratch(Arena& arena, FlowBuffers& b, std::int64_t pixels, std::int64_t taps,
-                        const FlowBuffers::Step& shared) const {
-  const std::int64_t hidden = pixels * config_.hidden * size_of(network_);
-  b.scratch[0].dh2 = arena.take_bytes(hidden);
-  b.scratch[0].dh1 = b.keep == Keep::full ? arena.take_bytes(hidden) : shared.h2;
-  for (int i = 1; i < Queue::kSides; ++i) {
-    b.scratch[i] = b.scratch[0];
-    if (!b.overlap) continue;
-    b.scratch[i] = {arena.take<float>(taps), arena.take_bytes(hidden), arena.take_bytes(hidden)};
-  }
+/// What one step's network works on at a time, and its gradient.
+FlowBuffers::Scratch Flow::plan_scratch(Arena& arena, const FlowBuffers& b, std::int64_t rows,
+                                        std::int64_t taps) const {
+  FlowBuffers::Scratch scratch{};
+  scratch.taps = arena.take<float>(taps);
+  const bool backward = b.keep != Keep::nothing;
+  const bool h1 = b.keep != Keep::full || !keeps_h1();
+  const bool h2 = b.keep == Keep::nothing || b.keep == Keep::state;
+  scratch.hidden = plan_hidden(arena, rows, h1, h2, backward);
+  if (!backward) return scratch;
+  scratch.dh1 = arena.take_bytes(rows * config_.hidden * size_of(network_));
+  scratch.dh2 = arena.take_bytes(rows * config_.hidden * size_of(network_));
+  return scratch;
 }
 
 FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
@@ -101,16 +120,17 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
     b.partials_used += tiles_of(grid) * (config_.steps + 1);
   }
   FlowBuffers::Step shared{};
-  if (keep != Keep::full)
-    shared = plan_hidden(arena, most.pixels, most.columns, keep != Keep::nothing);
+  if (keep != Keep::full) shared.columns.data = arena.take_bytes(most.columns * size_of(network_));
+  if (keep == Keep::invert) shared.hidden = plan_hidden(arena, most.pixels, false, true, true);
   if (keep == Keep::invert && kind() != CouplingKind::additive)
     shared.raw = arena.take<float>(most.halves);
   for (int l = 0; l < config_.levels; ++l) b.levels.push_back(plan_level(arena, l, b, shared));
-  b.scratch[0].taps = arena.take<float>(most.taps);
+  const std::int64_t rows = std::min(most.pixels, rows_at_once());
+  for (int i = 0; i < Queue::kSides; ++i)
+    b.scratch[i] = i == 0 || b.overlap ? plan_scratch(arena, b, rows, most.taps) : b.scratch[0];
   b.partials = {arena.take<float>(count * b.partials_used), b.partials_used};
   b.log_prob = arena.take<double>(count);
   if (keep == Keep::nothing) return b;
-  plan_scratch(arena, b, most.pixels, most.taps, shared);
   b.dcolumns = arena.take<float>(most.columns);
   b.sums = arena.take<float>(most.sums);
   return b;

@@ -118,27 +118,36 @@ class Initializer {
     prepare(s);
     Moments moments;
     for_each_chunk(l, k, state, [&](const FlowBuffers& b, float*) {
-      const FlowBuffers::Step& step = b.levels[l].steps[k];
-      const Weights w = prepared();
-      model_.flow.network(b, w, l, k);
-      const std::int64_t rows = b.levels[l].grid.pixels();
-      backend_.linear_forward({.rows = rows,
-                               .in = product.stride,
-                               .out = product.out,
-                               .type = product.type,
-                               .x = conv == 0 ? step.columns.data : step.h1,
-                               .weight = static_cast<const char*>(w.packed) + product.matrix,
-                               .packed = nullptr,
-                               .bias = nullptr,
-                               .relu = false,
-                               .y_type = Dtype::f32,
-                               .y = room_.sums,
-                               .mask = nullptr},
-                              queue_.stream());
-      add_moments(room_.sums, rows, product.out, moments);
+      model_.flow.for_each_part(b.levels[l].grid, [&](const Rows& rows) {
+        make_sums(b, l, k, conv, rows);
+        add_moments(room_.sums, rows.count, product.out, moments);
+      });
     });
     set(product.bias, product.log_scale, moments);
     prepare(s);
+  }
+
+  /// Raw sums of conv1 or conv2, of some rows.
+  void make_sums(const FlowBuffers& b, int l, int k, int conv, const Rows& rows) {
+    const ProductFold& product = model_.layout.conv(model_.flow.step_index(l, k), conv);
+    const Columns& columns = b.levels[l].steps[k].columns;
+    const Hidden hidden = model_.flow.hidden_of(b, l, k, rows);
+    const Weights w = prepared();
+    if (conv == 1) model_.flow.network_part(b, w, l, k, rows, hidden, 1);
+    backend_.linear_forward(
+        {.rows = rows.count,
+         .in = product.stride,
+         .out = product.out,
+         .type = product.type,
+         .x = conv == 0 ? at(columns.data, columns.type, rows.first * columns.stride) : hidden.h[0],
+         .weight = static_cast<const char*>(w.packed) + product.matrix,
+         .packed = nullptr,
+         .bias = nullptr,
+         .relu = false,
+         .y_type = Dtype::f32,
+         .y = room_.sums,
+         .mask = nullptr},
+        queue_.stream());
   }
 
   /// f(buffers, the chunk's state) for each chunk, with the columns of step k made.
