@@ -17,5 +17,6 @@ Run add_decode(CLI::App& app);
 Run add_interpolate(CLI::App& app);
 Run add_reconstruct(CLI::App& app);
 Run add_info(CLI::App& app);
+Run add_toy(CLI::App& app);
 
 }  // namespace rheo::cli

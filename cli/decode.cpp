@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "cli/commands.h"
@@ -25,10 +26,12 @@ struct DecodeCommand {
   std::string labels;
   std::string output;
   std::int64_t columns = 0;
+  std::optional<int> steps_done;
   ComputeFlags compute;
   ProgressLine progress;
 
   int run();
+  void write(const Tensor& x, const ModelConfig& config, const std::string& ending) const;
 };
 
 Tensor read_latents(const std::string& path, const ModelConfig& config) {
@@ -47,20 +50,30 @@ Tensor read_latents(const std::string& path, const ModelConfig& config) {
   return std::move(*latents);
 }
 
+void DecodeCommand::write(const Tensor& x, const ModelConfig& config,
+                          const std::string& ending) const {
+  if (ending == "npy")
+    write_npy(output, x);
+  else
+    write_grid(output, quantize(x, config.n_bits), columns);
+}
+
 int DecodeCommand::run() {
   const std::string ending = require_output(output, {"npy", "png"});
   Model loaded = Model::load(model, make_compute(compute, Work::exact));
   const ModelConfig& config = loaded.config();
+  if (config.is_vector()) require_npy(output, ending);
+  require_steps(config, steps_done);
+  progress.set_items(items_of(config));
   const Tensor eps = read_latents(latents, config);
   Labels classes;
   if (!labels.empty()) classes = read_labels_for(config, labels, eps.shape[0]);
   require_labels(config, classes, latents);
-  const Tensor images = loaded.decode(eps, classes, progress.count("decoded"));
-  if (ending == "npy")
-    write_npy(output, images);
-  else
-    write_grid(output, quantize(images, config.n_bits), columns);
-  progress.note(fmt::format("{}: {} images", output, eps.shape[0]));
+  const Progress told = progress.count("decoded");
+  write(
+      steps_done ? loaded.decode_steps(eps, *steps_done, told) : loaded.decode(eps, classes, told),
+      config, ending);
+  progress.note(fmt::format("{}: {} {}", output, eps.shape[0], items_of(config)));
   return kDone;
 }
 
@@ -73,11 +86,15 @@ Run add_decode(CLI::App& app) {
       ->required();
   app.add_option("--labels", command->labels, "Classes of the images: .npy of integers [N]");
   app.add_option("--output", command->output,
-                 "Images: .npy, float32 [N, H, W, C] from -0.5 to 0.5, or a grid of them as .png")
+                 "Images: .npy, float32 [N, H, W, C] from -0.5 to 0.5, or a grid of them as .png; "
+                 "vectors: .npy, float32 [N, D]")
       ->required();
   app.add_option("--columns", command->columns, "Of a .png; 0: about a square")
       ->check(within(0, 1 << 20))
       ->capture_default_str();
+  add_steps_flag(app, command->steps_done,
+                 "Of vectors: undo only the last so many steps of the flow; 0 gives the state that "
+                 "the latents stand for");
   add_compute_flags(app, command->compute);
   command->progress.add_flag(app);
   return [command] { return command->run(); };

@@ -70,39 +70,63 @@ std::string json_of(const std::string& path, const CheckpointInfo& info, const M
   return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+const char* title(Family family) {
+  switch (family) {
+    case Family::glow:
+      return "a Glow";
+    case Family::realnvp:
+      return "a RealNVP";
+    case Family::nice:
+      return "a NICE";
+    case Family::maf:
+      return "a masked autoregressive flow";
+    case Family::iaf:
+      return "an inverse autoregressive flow";
+  }
+  return "a flow";
+}
+
 std::string text_of(const std::string& path, const CheckpointInfo& info) {
   const ModelConfig& c = info.config;
-  const char* coupling = c.coupling == Coupling::affine ? "affine" : "additive";
-  const char* scale = c.scale == Scale::sigmoid2 ? "sigmoid2" : "bounded";
-  std::string text = fmt::format("{}: a Glow, {} parameters, {:.1f} MB\n", path, info.parameters,
-                                 static_cast<double>(info.bytes) / 1e6);
-  text += fmt::format("  images    {}x{}x{} of {} bits ({} dimensions)\n", c.height, c.width,
-                      c.channels, c.n_bits, c.dims());
-  text += fmt::format("  flow      {} levels of {} steps, hidden width {}\n", c.levels, c.steps,
-                      c.hidden);
-  text += fmt::format("  coupling  {}, scale {}{}\n", coupling, scale,
-                      c.edge_bias ? ", edge bias" : "");
-  text += c.classes ? fmt::format("  classes   {}\n", c.classes) : "  classes   none\n";
+  const Json config = Json::parse(c.to_json());  // has the keys that such a model has
+  const auto word = [&](const char* key) { return config.value(key, std::string()); };
+  std::string text = fmt::format("{}: {}, {} parameters, {:.1f} MB\n", path, title(c.family),
+                                 info.parameters, static_cast<double>(info.bytes) / 1e6);
+  if (c.is_vector())
+    text += fmt::format("  vectors   of {} numbers\n", c.dims());
+  else
+    text += fmt::format("  images    {}x{}x{} of {} bits ({} dimensions)\n", c.height, c.width,
+                        c.channels, c.n_bits, c.dims());
+  text += fmt::format("  flow      {}{} steps, hidden width {}, permutation {}\n",
+                      c.is_vector() ? "" : fmt::format("{} levels of ", c.levels), c.steps,
+                      c.hidden, word("permutation"));
+  if (!word("coupling").empty())
+    text += fmt::format("  coupling  {}, scale {}{}\n", word("coupling"), word("scale"),
+                        c.edge_bias ? ", edge bias" : "");
+  if (!word("prior").empty()) text += fmt::format("  prior     {}\n", word("prior"));
+  if (c.family == Family::glow)
+    text += c.classes ? fmt::format("  classes   {}\n", c.classes) : "  classes   none\n";
   text +=
       fmt::format("  tensors   {}, all of the right name, shape and type\n", info.tensors.size());
   return text;
 }
 
-std::string text_of(const MemoryTable& table) {
+std::string text_of(const MemoryTable& table, const ModelConfig& config) {
   if (!table.problem.empty())
     return fmt::format("  memory    on {}: {}\n", table.where, table.problem);
   const auto mb = [](std::int64_t bytes) {
     return fmt::format("{:.{}f}", static_cast<double>(bytes) / 1e6, bytes < 100'000'000 ? 1 : 0);
   };
   const auto line = [](const std::vector<std::string>& cells) {
-    return fmt::format("    {:<10} {:>6} {:>9} {:>10} {:>12} {:>10} {:>8} {:>9} {:>11}\n", cells[0],
-                       cells[1], cells[2], cells[3], cells[4], cells[5], cells[6], cells[7],
-                       cells[8]);
+    return fmt::format("    {:<10} {:>6} {:>9} {:>10} {:>12} {:>10} {:>8} {:>10} {:>12}\n",
+                       cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6],
+                       cells[7], cells[8]);
   };
   std::string text = fmt::format("  memory    in MB, on {}; {} free\n", table.where,
                                  mb(table.rows.front().plan.free));
-  text += line({"", "images", "weights", "optimiser", "activations", "workspace", "total",
-                "per image", "most images"});
+  const bool vectors = config.is_vector();
+  text += line({"", items_of(config), "weights", "optimiser", "activations", "workspace", "total",
+                vectors ? "per vector" : "per image", vectors ? "most vectors" : "most images"});
   for (const auto& [work, plan] : table.rows)
     text += line({work, std::to_string(plan.batch), mb(plan.weights), mb(plan.optimizer),
                   mb(plan.activations), mb(plan.workspace), mb(plan.total()), mb(plan.per_image),
@@ -139,7 +163,7 @@ int InfoCommand::run() const {
     print(json_of(path, info, table));
     return kDone;
   }
-  print(text_of(path, info) + text_of(table));
+  print(text_of(path, info) + text_of(table, info.config));
   if (tensors)
     for (const TensorInfo& t : info.tensors)
       print(fmt::format("  {}  {} [{}]\n", t.name, t.dtype, fmt::join(t.shape, ", ")));

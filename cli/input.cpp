@@ -58,7 +58,7 @@ void add_input_flags(CLI::App& app, InputFlags& flags) {
   add_data_flags(app, flags.data);
   app.add_option("--input", flags.input,
                  "In place of DATA: .npy [N, H, W, C], float32 taken as dequantised (from -0.5 to "
-                 "0.5), or uint8");
+                 "0.5), or uint8; of vectors floats [N, D]");
   add_noise_flags(app, flags.noise);
 }
 
@@ -75,13 +75,17 @@ Input::Input(const InputFlags& flags, const ModelConfig& config, ProgressLine& p
 
 void Input::take_data(const InputFlags& flags, const ModelConfig& config, ProgressLine& progress) {
   const Dataset data = open_data_for(config, flags.data, progress.count("reading"));
-  images_ = data.images();
+  if (data.is_points())
+    images_ = data.points();
+  else
+    images_ = data.images();
   if (config.classes) labels_ = data.labels();
 }
 
 void Input::take_npy(const InputFlags& flags, const ModelConfig& config) {
   if (flags.data.fit != Fit::refuse || flags.data.height)
     misuse("--input", "is taken as it is: --size, --crop, --pad and --resize go with DATA");
+  if (config.is_vector()) return take_vectors(flags, config);
   NpyArray array = read_npy(flags.input);
   if (auto* pixels = std::get_if<Pixels>(&array)) {
     if (pixels->shape.size() == 3) pixels->shape.push_back(1);
@@ -95,6 +99,13 @@ void Input::take_npy(const InputFlags& flags, const ModelConfig& config) {
     fail(Errc::bad_file, "{}: must be float32 or uint8; got {}", flags.input, type_name(array));
   }
   if (!flags.data.labels.empty()) labels_ = read_labels_for(config, flags.data.labels, size());
+}
+
+void Input::take_vectors(const InputFlags& flags, const ModelConfig& config) {
+  if (!flags.data.labels.empty()) read_labels_for(config, flags.data.labels, 0);
+  const Dataset data = Dataset::open(flags.input);
+  require_fitting(config, flags.input, data);
+  images_ = data.points();
 }
 
 std::int64_t Input::size() const {

@@ -11,7 +11,7 @@
 
 namespace rheo::cli {
 
-/// Where score and encode find images: DATA, or --input with an .npy of pixels or of x.
+/// Where score and encode find images or vectors: DATA, or --input with an .npy of pixels or of x.
 struct InputFlags {
   DataFlags data;
   NoiseFlags noise;
@@ -20,7 +20,7 @@ struct InputFlags {
 
 void add_input_flags(CLI::App& app, InputFlags& flags);
 
-/// Images and labels that fit a model, made continuous a part at a time.
+/// Images and labels, or vectors, that fit a model, made continuous a part at a time.
 class Input {
  public:
   Input(const InputFlags& flags, const ModelConfig& config, ProgressLine& progress);
@@ -28,7 +28,7 @@ class Input {
   std::int64_t size() const;
   const std::string& path() const { return path_; }
 
-  /// Images first .. first + count - 1 as x.
+  /// Images first .. first + count - 1 as x, or vectors as they are.
   Tensor images(std::int64_t first, std::int64_t count) const;
   Labels labels(std::int64_t first, std::int64_t count) const;
 
@@ -38,6 +38,7 @@ class Input {
  private:
   void take_data(const InputFlags& flags, const ModelConfig& config, ProgressLine& progress);
   void take_npy(const InputFlags& flags, const ModelConfig& config);
+  void take_vectors(const InputFlags& flags, const ModelConfig& config);
 
   std::string path_;
   std::variant<Pixels, Tensor> images_;

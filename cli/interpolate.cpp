@@ -10,6 +10,7 @@
 #include "cli/selection.h"
 #include "rheo/image.h"
 #include "rheo/model.h"
+#include "rheo/npy.h"
 
 namespace rheo::cli {
 
@@ -36,13 +37,13 @@ std::vector<std::int64_t> InterpolateCommand::ends(std::int64_t images) const {
   if (from) {
     for (const auto& [option, index] : {std::pair{"--from", *from}, {"--to", *to}})
       if (index < 0 || index >= images)
-        fail(Errc::invalid_argument, "{} must be from 0 to {}, the last image; got {}", option,
+        fail(Errc::invalid_argument, "{} must be from 0 to {}, the last of DATA; got {}", option,
              images - 1, index);
     return {*from, *to};
   }
   const std::int64_t half = images / 2;
   if (pairs > half)
-    fail(Errc::invalid_argument, "--pairs must be at most {}, half the images of {}; got {}", half,
+    fail(Errc::invalid_argument, "--pairs must be at most {}, half of what {} holds; got {}", half,
          data.path, pairs);
   std::vector<std::int64_t> indices = spread(pairs, half);
   for (int p = 0; p < pairs; ++p) indices.push_back(half + indices[static_cast<std::size_t>(p)]);
@@ -76,18 +77,29 @@ Labels labels_between(const Labels& labels, std::int64_t steps) {
 
 int InterpolateCommand::run() {
   if (data.path.empty()) misuse("DATA", "is required");
-  require_output(output, {"png"});
+  const std::string ending = require_output(output, {"png", "npy"});
   Model loaded = Model::load(model, make_compute(compute, Work::exact));
   const ModelConfig& config = loaded.config();
+  if (config.is_vector()) require_npy(output, ending);
+  if (!config.is_vector() && ending == "npy")
+    fail(Errc::invalid_argument, "--output {}: must end in .png, for the model makes images",
+         output);
+  progress.set_items(items_of(config));
   const Dataset all = open_data_for(config, data, progress.count("reading"));
   const Dataset chosen = pick(all, ends(all.size()));
   const Labels labels = config.classes ? chosen.labels() : Labels{};
   require_labels(config, labels, data.path);
-  const Tensor x = dequantize(chosen.images(), config.n_bits, Noise::at_centre());
+  const Tensor x = chosen.is_points()
+                       ? chosen.points()
+                       : dequantize(chosen.images(), config.n_bits, Noise::at_centre());
   const Tensor lines = lines_between(loaded.encode(x, labels), steps);
-  const Tensor images =
-      loaded.decode(lines, labels_between(labels, steps), progress.count("decoded"));
-  write_grid(output, quantize(images, config.n_bits), steps);
+  Tensor between = loaded.decode(lines, labels_between(labels, steps), progress.count("decoded"));
+  if (config.is_vector()) {
+    between.shape = {chosen.size() / 2, steps, config.dims()};
+    write_npy(output, between);
+  } else {
+    write_grid(output, quantize(between, config.n_bits), steps);
+  }
   progress.note(fmt::format("{}: {} rows of {}", output, chosen.size() / 2, steps));
   return kDone;
 }
@@ -99,7 +111,8 @@ Run add_interpolate(CLI::App& app) {
   app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
   add_data_flags(app, command->data);
   app.add_option("--output", command->output,
-                 "A .png with a row for each pair: straight lines between their latents")
+                 "A .png with a row for each pair: straight lines between their latents; of "
+                 "vectors an .npy, float32 [pairs, steps, D]")
       ->required();
   auto* pairs = app.add_option("--pairs", command->pairs, "Pairs, spread over the data")
                     ->check(within(1, 1 << 16))

@@ -22,14 +22,17 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"train", "Train a model on images, or go on with a run", add_train},
-    {"sample", "Draw images from a model", add_sample},
-    {"score", "log p of images, and their mean in bits per dimension", add_score},
-    {"encode", "Images to latents", add_encode},
-    {"decode", "Latents to images", add_decode},
-    {"interpolate", "Pictures on the way from one image to another", add_interpolate},
-    {"reconstruct", "Encode images, decode them, and count what came back", add_reconstruct},
+    {"train", "Train a model on images or vectors, or go on with a run", add_train},
+    {"sample", "Draw images or vectors from a model", add_sample},
+    {"score", "log p of images, and their mean in bits per dimension; of vectors in nats",
+     add_score},
+    {"encode", "Images or vectors to latents", add_encode},
+    {"decode", "Latents to images or vectors", add_decode},
+    {"interpolate", "What lies on the way from one image or vector to another", add_interpolate},
+    {"reconstruct", "Encode images or vectors, decode them, and tell what came back",
+     add_reconstruct},
     {"info", "Check a checkpoint and describe its model", add_info},
+    {"toy", "Points of a two-dimensional distribution, to look at", add_toy},
 };
 
 int misused(const CLI::App& app, const CLI::ParseError& error) {
@@ -39,8 +42,10 @@ int misused(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Train Glow, a normalizing flow, on images, and sample, score and encode with it.",
-               "rheo");
+  CLI::App app(
+      "Train normalizing flows, Glow and its family, on images or vectors, and sample, score and "
+      "encode with them.",
+      "rheo");
   app.set_version_flag("--version", std::string("rheo ") + version());
   std::map<const CLI::App*, Run> runs;
   for (const Command& command : kCommands) {

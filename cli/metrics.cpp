@@ -19,7 +19,7 @@ struct Line {
   double time = 0;
   bool test = false;
   bool last = false;
-  std::optional<double> bits_per_dim;  // a NaN was written as null
+  std::optional<double> loss;  // nats of vectors, bits/dim of images; a NaN was written as null
 };
 
 /// Null where there is none.
@@ -34,14 +34,14 @@ std::optional<Line> parsed(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return {};
   const auto &step = field(json, "step"), &time = field(json, "time"),
-             &split = field(json, "split"), &bits = field(json, "bits_per_dim"),
-             &last = field(json, "final");
+             &split = field(json, "split"), &last = field(json, "final"),
+             &loss = field(json, json.contains("nats") ? "nats" : "bits_per_dim");
   const bool ours = step.is_number_integer() && step >= 0 && time.is_number() &&
-                    split.is_string() && (bits.is_number() || bits.is_null()) &&
+                    split.is_string() && (loss.is_number() || loss.is_null()) &&
                     (last.is_boolean() || last.is_null());
   if (!ours) return {};
   Line line{step.get<std::int64_t>(), time.get<double>(), split == "test", last == true, {}};
-  if (bits.is_number()) line.bits_per_dim = bits.get<double>();
+  if (loss.is_number()) line.loss = loss.get<double>();
   return line;
 }
 
@@ -50,8 +50,8 @@ void note(const Line& line, Metrics::Past& past) {
   if (!line.test) return;
   if (line.last) {
     past.finished = line.step;
-  } else if (line.bits_per_dim && (!past.best || *line.bits_per_dim < *past.best)) {
-    past.best = line.bits_per_dim;
+  } else if (line.loss && (!past.best || *line.loss < *past.best)) {
+    past.best = line.loss;
     past.best_step = line.step;
   }
 }

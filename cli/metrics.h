@@ -18,7 +18,7 @@ class Metrics {
   /// What the lines that are kept say.
   struct Past {
     double time = 0;             ///< Seconds of training.
-    std::optional<double> best;  ///< Lowest bits/dim of the periodic tests.
+    std::optional<double> best;  ///< Lowest loss of the periodic tests.
     std::int64_t best_step = -1;
     std::int64_t finished = -1;  ///< Step of the last closing test.
   };

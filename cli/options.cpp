@@ -14,6 +14,11 @@ namespace rheo::cli {
 
 namespace {
 
+const std::map<std::string, Family> kFamilies = {{"glow", Family::glow},
+                                                 {"realnvp", Family::realnvp},
+                                                 {"nice", Family::nice},
+                                                 {"maf", Family::maf},
+                                                 {"iaf", Family::iaf}};
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::automatic}, {"f32", Precision::f32}, {"bf16", Precision::bf16}};
 const std::map<std::string, Memory> kMemories = {{"auto", Memory::automatic},
@@ -83,6 +88,9 @@ CLI::Validator one_of(std::vector<std::string> words) {
       "");
 }
 
+std::string name(Family family) {
+  return name_of(kFamilies, family);
+}
 std::string name(Precision precision) {
   return name_of(kPrecisions, precision);
 }
@@ -136,7 +144,8 @@ std::string description(const Compute& compute) {
 void add_data_flags(CLI::App& app, DataFlags& flags) {
   app.add_option("DATA", flags.path,
                  "Images: a folder of PNG and JPEG files (sub-folder = class), CIFAR-10 binary, "
-                 "IDX (gzipped or not), or .npy of uint8 [N, H, W, C]");
+                 "IDX (gzipped or not), or .npy of uint8 [N, H, W, C]. Vectors: .npy of floats "
+                 "[N, D], or toy:KIND, the standardised points of rheo toy KIND");
   app.add_option_function<std::string>(
          "--size", [&flags](const std::string& text) { parse_size(text, flags); },
          "HEIGHTxWIDTH or one number for both; else that of the first image, or the model's")
@@ -156,13 +165,49 @@ void add_data_flags(CLI::App& app, DataFlags& flags) {
       if (one != other) one->excludes(other);
   app.add_option("--labels", flags.labels, "Classes of the images: .npy of integers, or IDX")
       ->group("Data");
+  add_toy_flags(app, flags.toy);
+}
+
+const char* items_of(const ModelConfig& config) {
+  return config.is_vector() ? "vectors" : "images";
+}
+const char* items_of(const Dataset& data) {
+  return data.is_points() ? "vectors" : "images";
 }
 
 Dataset open_data(const DataFlags& flags, const Progress& progress) {
+  if (is_toy(flags.path)) {
+    if (flags.height || flags.fit != Fit::refuse || !flags.labels.empty())
+      fail(Errc::invalid_argument,
+           "{}: must hold images, to have a size or labels; it stands for vectors", flags.path);
+    return Dataset(toy_from_data(flags.path, flags.toy));
+  }
+  if (flags.toy.given())
+    misuse("DATA", "must be toy:KIND to go with --points, --toy-noise or --toy-seed; got {}",
+           flags.path);
   return Dataset::open(flags.path, {flags.height, flags.width, flags.fit, flags.labels}, progress);
 }
 
+void require_fitting(const ModelConfig& config, const std::string& path, const Dataset& data) {
+  if (config.is_vector() && !data.is_points())
+    fail(Errc::invalid_argument,
+         "{}: must hold vectors of {} numbers, as the model takes; got images", path,
+         config.dims());
+  if (config.is_vector() && data.dims() != config.dims())
+    fail(Errc::invalid_argument, "{}: vectors must have {} numbers, as the model's have; got {}",
+         path, config.dims(), data.dims());
+  if (!config.is_vector() && data.is_points())
+    fail(Errc::invalid_argument,
+         "{}: must hold images of {}x{}x{}, as the model takes; got vectors", path, config.height,
+         config.width, config.channels);
+  if (data.channels() != config.channels)
+    fail(Errc::invalid_argument, "{}: images must have {} channels, as the model has; got {}", path,
+         config.channels, data.channels());
+}
+
 Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const Progress& progress) {
+  if (flags.height && config.is_vector())
+    fail(Errc::invalid_argument, "--size is for images, and the model takes vectors; leave it out");
   if (flags.height && (flags.height != config.height || flags.width != config.width))
     fail(Errc::invalid_argument, "--size must be {}x{}, as the model has it; got {}x{}",
          config.height, config.width, flags.height, flags.width);
@@ -170,16 +215,29 @@ Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const P
     fail(Errc::invalid_argument, "--labels {}: the model has no classes; leave it out",
          flags.labels);
   DataFlags sized = flags;
-  sized.height = config.height;
-  sized.width = config.width;
+  if (!config.is_vector() && !is_toy(flags.path)) {
+    sized.height = config.height;
+    sized.width = config.width;
+  }
   Dataset data = open_data(sized, progress);
-  if (data.channels() != config.channels)
-    fail(Errc::invalid_argument, "{}: images must have {} channels, as the model has; got {}",
-         flags.path, config.channels, data.channels());
+  require_fitting(config, flags.path, data);
   if (config.classes && data.classes() > config.classes)
     fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}",
          flags.labels.empty() ? flags.path : flags.labels, config.classes, data.classes() - 1);
   return data;
+}
+
+void add_steps_flag(CLI::App& app, std::optional<int>& steps, const char* help) {
+  app.add_option("--steps-done", steps, help);
+}
+
+void require_steps(const ModelConfig& config, std::optional<int> steps) {
+  if (steps && !config.is_vector())
+    fail(Errc::invalid_argument,
+         "--steps-done is for models of vectors, and this one takes images; leave it out");
+  if (steps && (*steps < 0 || *steps > config.steps))
+    fail(Errc::invalid_argument, "--steps-done must be from 0 to {}, the model's steps; got {}",
+         config.steps, *steps);
 }
 
 void add_noise_flags(CLI::App& app, NoiseFlags& flags) {

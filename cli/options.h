@@ -2,9 +2,11 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/toy_data.h"
 #include "rheo/config.h"
 #include "rheo/dataset.h"
 #include "rheo/device.h"
@@ -39,7 +41,8 @@ Compute make_compute(const ComputeFlags& flags, Work work);
 /// For people, where and how: "cpu, 2 threads, avx512, bf16".
 std::string description(const Compute& compute);
 
-/// "f32", "full": the words that the options take.
+/// "glow", "f32", "full": the words that the options take.
+std::string name(Family family);
 std::string name(Precision precision);
 std::string name(Memory memory);
 
@@ -50,7 +53,11 @@ struct DataFlags {
   int width = 0;
   Fit fit = Fit::refuse;
   std::string labels;
+  ToyFlags toy;
 };
+
+/// Throws unless data are images of the model's size, or vectors of as many numbers.
+void require_fitting(const ModelConfig& config, const std::string& path, const Dataset& data);
 
 /// The positional DATA and what goes with it. A command checks itself that DATA is there.
 void add_data_flags(CLI::App& app, DataFlags& flags);
@@ -58,11 +65,22 @@ void add_data_flags(CLI::App& app, DataFlags& flags);
 std::string name(Fit fit);
 Fit fit_from_name(const std::string& name);
 
-/// Opens DATA at the size asked for.
+/// "vectors" or "images": what such a model takes.
+const char* items_of(const ModelConfig& config);
+const char* items_of(const Dataset& data);
+
+/// Opens DATA at the size asked for, or draws what toy:KIND names.
 Dataset open_data(const DataFlags& flags, const Progress& progress);
 
-/// Opens DATA for a model: at its size, with its channels, its classes not exceeded.
+/// Opens DATA for a model: vectors or images as it takes them, at its size, with its channels, its
+/// classes not exceeded.
 Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const Progress& progress);
+
+/// --steps-done of commands that show a flow at work.
+void add_steps_flag(CLI::App& app, std::optional<int>& steps, const char* help);
+
+/// Throws unless such a model can stop after so many steps.
+void require_steps(const ModelConfig& config, std::optional<int> steps);
 
 /// --noise and --seed of commands that turn pixels into numbers.
 struct NoiseFlags {

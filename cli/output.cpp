@@ -32,13 +32,14 @@ void flush_results() {
   if (std::fflush(stdout) != 0 || lost) fail_errno("standard output", "write");
 }
 
-std::string require_output(const std::string& path, std::initializer_list<const char*> endings) {
+std::string require_output(const std::string& path, std::initializer_list<const char*> endings,
+                           const char* option) {
   namespace fs = std::filesystem;
   const std::string ending = fs::path(path).extension().string();
   const bool known = std::any_of(endings.begin(), endings.end(),
                                  [&](const char* e) { return ending == std::string(".") + e; });
   if (!known)
-    misuse("--output", "{} must end in .{}", path,
+    misuse(option, "{} must end in .{}", path,
            fmt::join(std::vector<std::string>(endings.begin(), endings.end()), " or ."));
   const std::string folder =
       fs::path(path).has_parent_path() ? fs::path(path).parent_path().string() : ".";
@@ -47,6 +48,12 @@ std::string require_output(const std::string& path, std::initializer_list<const 
   if (access(folder.c_str(), W_OK | X_OK) != 0) fail_errno(folder, "write to this folder");
   if (!fs::is_directory(folder, unknown)) fail(Errc::io, "{}: is no folder", folder);
   return ending.substr(1);
+}
+
+void require_npy(const std::string& path, const std::string& ending) {
+  if (ending != "npy")
+    fail(Errc::invalid_argument,
+         "--output {}: must end in .npy, for the model makes vectors and no pictures", path);
 }
 
 void write_grid(const std::string& path, const Pixels& images, std::int64_t columns) {

@@ -19,7 +19,12 @@ void flush_results();
 
 /// "png" or "npy": the ending of `path`, which must be one of `endings` and lie in a folder that
 /// can be written, so that long work is not done for nothing.
-std::string require_output(const std::string& path, std::initializer_list<const char*> endings);
+/// `option` is the one to blame.
+std::string require_output(const std::string& path, std::initializer_list<const char*> endings,
+                           const char* option = "--output");
+
+/// The ending of an output that holds vectors: a PNG of them is refused.
+void require_npy(const std::string& path, const std::string& ending);
 
 /// Images [N, H, W, C] as one PNG, `columns` to a row; 0: about a square.
 void write_grid(const std::string& path, const Pixels& images, std::int64_t columns);

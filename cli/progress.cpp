@@ -94,7 +94,7 @@ void ProgressLine::clear() {
 Progress ProgressLine::count(const std::string& what, std::int64_t before, std::int64_t all) {
   return [this, what, before, all](std::int64_t done, std::int64_t total) {
     const std::int64_t end = all ? all : total;
-    update(fmt::format("{} {} of {} images", what, before + done, end),
+    update(fmt::format("{} {} of {} {}", what, before + done, end, items_),
            end > 0 ? static_cast<double>(before + done) / static_cast<double>(end) : 0);
   };
 }

@@ -19,6 +19,9 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
+  /// What is counted: "images", unless told.
+  void set_items(const char* items) { items_ = items; }
+
   /// Adds --progress to a command.
   void add_flag(CLI::App& app);
 
@@ -46,6 +49,7 @@ class ProgressLine {
   void draw_bar(const std::string& text, double fraction);
 
   std::string choice_ = "auto";
+  const char* items_ = "images";
   Clock::time_point shown_ = Clock::now();
   bool drawn_ = false;
 };

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 #include "cli/selection.h"
 #include "rheo/image.h"
 #include "rheo/model.h"
+#include "rheo/npy.h"
 
 namespace rheo::cli {
 
@@ -29,6 +31,8 @@ struct ReconstructCommand {
 
   int run();
   void show(std::int64_t exact, std::int64_t values) const;
+  void run_vectors(Model& model, const Dataset& chosen);
+  void run_images(Model& model, const Dataset& chosen, const Labels& labels);
 };
 
 constexpr std::uint8_t kWhite = 255;  // fills what is left of the last rows
@@ -55,21 +59,28 @@ void ReconstructCommand::show(std::int64_t exact, std::int64_t values) const {
     print(fmt::format("{} of {} pixel values exact in {} images\n", exact, values, count));
 }
 
-int ReconstructCommand::run() {
-  if (data.path.empty()) misuse("DATA", "is required");
-  if (!output.empty()) require_output(output, {"png"});
-  Model loaded = Model::load(model, make_compute(compute, Work::exact));
-  const ModelConfig& config = loaded.config();
-  const Dataset all = open_data_for(config, data, progress.count("reading"));
-  count = std::min(count, all.size());
-  const Dataset chosen = pick(all, spread(count, all.size()));
-  const Labels labels = config.classes ? chosen.labels() : Labels{};
-  require_labels(config, labels, data.path);
-  const Tensor x = dequantize(chosen.images(), config.n_bits, make_noise(noise));
-  const Pixels originals = quantize(x, config.n_bits);  // without the bits that the model drops
-  const Tensor latents = loaded.encode(x, labels, progress.count("encoded"));
-  const Pixels copies =
-      quantize(loaded.decode(latents, labels, progress.count("decoded")), config.n_bits);
+/// No number comes back to the last bit; the largest difference is what counts.
+void ReconstructCommand::run_vectors(Model& model, const Dataset& chosen) {
+  const Tensor& x = chosen.points();
+  const Tensor copies =
+      model.decode(model.encode(x, {}, progress.count("encoded")), {}, progress.count("decoded"));
+  double most = 0;
+  for (std::size_t i = 0; i < x.data.size(); ++i)
+    most = std::max<double>(most, std::abs(copies.data[i] - x.data[i]));
+  if (!output.empty()) write_npy(output, copies);
+  progress.clear();
+  if (json)
+    print(nlohmann::json{{"largest_difference", most}, {"vectors", count}}.dump() + "\n");
+  else
+    print(fmt::format("largest difference {:.3g} in {} vectors\n", most, count));
+}
+
+void ReconstructCommand::run_images(Model& model, const Dataset& chosen, const Labels& labels) {
+  const int n_bits = model.config().n_bits;
+  const Tensor x = dequantize(chosen.images(), n_bits, make_noise(noise));
+  const Pixels originals = quantize(x, n_bits);  // without the bits that the model drops
+  const Tensor latents = model.encode(x, labels, progress.count("encoded"));
+  const Pixels copies = quantize(model.decode(latents, labels, progress.count("decoded")), n_bits);
   std::int64_t exact = 0;
   for (std::size_t i = 0; i < copies.data.size(); ++i) exact += copies.data[i] == originals.data[i];
   if (!output.empty()) {
@@ -78,6 +89,27 @@ int ReconstructCommand::run() {
   }
   progress.clear();
   show(exact, static_cast<std::int64_t>(copies.data.size()));
+}
+
+int ReconstructCommand::run() {
+  if (data.path.empty()) misuse("DATA", "is required");
+  const std::string ending = output.empty() ? "" : require_output(output, {"png", "npy"});
+  Model loaded = Model::load(model, make_compute(compute, Work::exact));
+  const ModelConfig& config = loaded.config();
+  if (config.is_vector() && !ending.empty()) require_npy(output, ending);
+  if (!config.is_vector() && ending == "npy")
+    fail(Errc::invalid_argument, "--output {}: must end in .png, for the model makes images",
+         output);
+  progress.set_items(items_of(config));
+  const Dataset all = open_data_for(config, data, progress.count("reading"));
+  count = std::min(count, all.size());
+  const Dataset chosen = pick(all, spread(count, all.size()));
+  const Labels labels = config.classes ? chosen.labels() : Labels{};
+  require_labels(config, labels, data.path);
+  if (config.is_vector())
+    run_vectors(loaded, chosen);
+  else
+    run_images(loaded, chosen, labels);
   return kDone;
 }
 
@@ -87,8 +119,11 @@ Run add_reconstruct(CLI::App& app) {
   auto command = std::make_shared<ReconstructCommand>();
   app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
   add_data_flags(app, command->data);
-  app.add_option("--output", command->output, "A .png: originals above their reconstructions");
-  app.add_option("--count", command->count, "Images, spread over the data; at most all of them")
+  app.add_option("--output", command->output,
+                 "A .png: originals above their reconstructions; of vectors an .npy "
+                 "of the reconstructions, float32 [N, D]");
+  app.add_option("--count", command->count,
+                 "Images or vectors, spread over the data; at most all of them")
       ->check(within(1, 1e15))
       ->capture_default_str();
   app.add_option("--columns", command->columns, "Of the .png; 0: up to 8")

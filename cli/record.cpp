@@ -11,7 +11,7 @@ namespace {
 
 /// So that a run can be resumed from another folder.
 std::string absolute(const std::string& path) {
-  return path.empty() ? path : std::filesystem::absolute(path).string();
+  return path.empty() || is_toy(path) ? path : std::filesystem::absolute(path).string();
 }
 
 template <class Value>
@@ -28,6 +28,22 @@ auto taker(const std::string& path, const Json& record, const CLI::App& app) {
   return [&](const char* option, const char* key, auto& value) {
     if (app.count(option) == 0) value = field<std::decay_t<decltype(value)>>(path, record, key);
   };
+}
+
+Json toy_record(const ToyFlags& flags) {
+  Json record = Json::object();
+  if (flags.points) record["points"] = *flags.points;
+  if (flags.noise) record["noise"] = *flags.noise;
+  if (flags.seed) record["seed"] = *flags.seed;
+  return record;
+}
+
+ToyFlags toy_from_record(const std::string& path, const Json& record) {
+  ToyFlags flags;
+  if (record.contains("points")) flags.points = field<std::int64_t>(path, record, "points");
+  if (record.contains("noise")) flags.noise = field<double>(path, record, "noise");
+  if (record.contains("seed")) flags.seed = field<std::uint64_t>(path, record, "seed");
+  return flags;
 }
 
 }  // namespace
@@ -48,6 +64,7 @@ Json data_record(const TrainData& flags, const OpenedData& data) {
                  {"test", absolute(flags.test)},
                  {"held_out", flags.held_out},
                  {"train_fingerprint", data.train.fingerprint()}};
+  if (is_toy(flags.data.path) || is_toy(flags.test)) record["toy"] = toy_record(flags.data.toy);
   record["test_fingerprint"] = data.test ? Json(data.test->fingerprint()) : Json();
   return record;
 }
@@ -60,15 +77,16 @@ void take_data_record(const std::string& path, const Json& config, TrainData& fl
   }
   DataFlags& data = flags.data;
   if (!data.path.empty()) return;
-  if (data.height || data.fit != Fit::refuse || !data.labels.empty())
+  if (data.height || data.fit != Fit::refuse || !data.labels.empty() || data.toy.given())
     misuse("DATA",
-           "is required with --size, --crop, --pad, --resize and --labels; without them a "
-           "resumed run takes what it has recorded");
+           "is required with --size, --crop, --pad, --resize, --labels, --points, --toy-noise and "
+           "--toy-seed; without them a resumed run takes what it has recorded");
   data.path = field<std::string>(path, record, "path");
   data.height = field<int>(path, record, "height");
   data.width = field<int>(path, record, "width");
   data.fit = fit_from_name(field<std::string>(path, record, "fit"));
   data.labels = field<std::string>(path, record, "labels");
+  if (record.contains("toy")) data.toy = toy_from_record(path, section(path, record, "toy"));
 }
 
 Json compute_record(const Compute& compute) {

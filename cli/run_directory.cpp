@@ -12,6 +12,7 @@
 
 #include "cli/failure.h"
 #include "rheo/image.h"
+#include "rheo/npy.h"
 
 namespace rheo::cli {
 
@@ -142,6 +143,11 @@ void RunDirectory::write_config(const std::string& text) const {
 void RunDirectory::save_samples(std::int64_t step, const Pixels& grid) const {
   write_png(path_ + "/samples/" + step_name(step) + ".png", grid);
   write_png(path_ + "/samples/latest.png", grid);
+}
+
+void RunDirectory::save_samples(std::int64_t step, const Tensor& vectors) const {
+  write_npy(path_ + "/samples/" + step_name(step) + ".npy", vectors);
+  write_npy(path_ + "/samples/latest.npy", vectors);
 }
 
 void RunDirectory::save(Trainer& trainer) const {

@@ -10,7 +10,7 @@
 namespace rheo::cli {
 
 /// The folder of one training run:
-///   config.json metrics.jsonl samples/step_00001000.png samples/latest.png
+///   config.json metrics.jsonl samples/step_00001000.png samples/latest.png (of vectors .npy)
 ///   checkpoints/step_00001000/{model,state}.safetensors checkpoints/{last,best} -> step_...
 /// Whatever is in it under its final name is whole. One process at a time holds it.
 class RunDirectory {
@@ -41,6 +41,7 @@ class RunDirectory {
 
   void write_config(const std::string& text) const;
   void save_samples(std::int64_t step, const Pixels& grid) const;
+  void save_samples(std::int64_t step, const Tensor& vectors) const;
 
   /// Writes the trainer's checkpoint and links `last` to it. The folder gets its name only once
   /// both files are on the disk.

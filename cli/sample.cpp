@@ -28,6 +28,7 @@ struct SampleCommand {
 
   int run();
   Labels labels(const ModelConfig& config) const;
+  void write(const Tensor& x, const ModelConfig& config, const std::string& ending) const;
 };
 
 /// Of a value: as x, as a pixel, and in the output.
@@ -57,22 +58,29 @@ Labels SampleCommand::labels(const ModelConfig& config) const {
   return cycle;
 }
 
-int SampleCommand::run() {
-  const std::string ending = require_output(output, {"png", "npy"});
-  Model loaded = Model::load(model, make_compute(compute, Work::fast));
-  const ModelConfig& config = loaded.config();
-  require_memory(count, config.dims());
-  options.labels = labels(config);
-  const Pixels images =
-      quantize(loaded.sample(count, options, progress.count("sampled")), config.n_bits);
+void SampleCommand::write(const Tensor& x, const ModelConfig& config,
+                          const std::string& ending) const {
+  if (config.is_vector()) return write_npy(output, x);
+  const Pixels images = quantize(x, config.n_bits);
   // A column for each class, where that makes a picture of bearable shape.
   const bool by_class = !label && config.classes > 1 && config.classes <= 32;
   if (ending == "npy")
     write_npy(output, images);
   else
     write_grid(output, images, columns ? columns : by_class ? config.classes : 0);
-  progress.note(
-      fmt::format("{}: {} images, drawn on {}", output, count, description(loaded.compute())));
+}
+
+int SampleCommand::run() {
+  const std::string ending = require_output(output, {"png", "npy"});
+  Model loaded = Model::load(model, make_compute(compute, Work::fast));
+  const ModelConfig& config = loaded.config();
+  if (config.is_vector()) require_npy(output, ending);
+  progress.set_items(items_of(config));
+  require_memory(count, config.dims());
+  options.labels = labels(config);
+  write(loaded.sample(count, options, progress.count("sampled")), config, ending);
+  progress.note(fmt::format("{}: {} {}, drawn on {}", output, count, items_of(config),
+                            description(loaded.compute())));
   return kDone;
 }
 
@@ -83,12 +91,13 @@ Run add_sample(CLI::App& app) {
   SampleOptions& options = command->options;
   app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
   app.add_option("--output", command->output,
-                 "A grid as .png, or .npy of uint8 pixels [N, H, W, C]")
+                 "A grid as .png, or .npy of uint8 pixels [N, H, W, C]; vectors: .npy, float32 "
+                 "[N, D]")
       ->required();
-  app.add_option("--count", command->count, "Images")
+  app.add_option("--count", command->count, "Images or vectors")
       ->check(within(1, 1e15))
       ->capture_default_str();
-  app.add_option("--seed", options.seed, "Of the noise that images are made from")
+  app.add_option("--seed", options.seed, "Of the noise that they are made from")
       ->check(within(0, kLargestSeed))
       ->capture_default_str();
   app.add_option("--first", options.first,

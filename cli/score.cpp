@@ -1,10 +1,10 @@
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/failure.h"
 #include "cli/input.h"
+#include "cli/loss.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -25,21 +25,8 @@ struct ScoreCommand {
 
   int run();
   std::vector<double> log_prob(Model& model, const Input& input);
-  void show(const Score& score) const;
+  void show(const Score& score, const ModelConfig& config) const;
 };
-
-Score mean_of(const std::vector<double>& log_prob, const ModelConfig& config) {
-  Score score;
-  score.images = static_cast<std::int64_t>(log_prob.size());
-  const auto n = static_cast<double>(log_prob.size());
-  double squares = 0;
-  for (const double one : log_prob)
-    score.bits_per_dim += bits_per_dim(one, config.dims(), config.n_bits) / n;
-  for (const double one : log_prob)
-    squares += std::pow(bits_per_dim(one, config.dims(), config.n_bits) - score.bits_per_dim, 2);
-  if (score.images > 1) score.standard_error = std::sqrt(squares / (n - 1) / n);
-  return score;
-}
 
 std::vector<double> ScoreCommand::log_prob(Model& model, const Input& input) {
   std::vector<double> all;
@@ -52,28 +39,30 @@ std::vector<double> ScoreCommand::log_prob(Model& model, const Input& input) {
   return all;
 }
 
-void ScoreCommand::show(const Score& score) const {
+void ScoreCommand::show(const Score& score, const ModelConfig& config) const {
+  const Loss loss = loss_of(score, config);
   if (json) {
-    print(nlohmann::json{{"bits_per_dim", score.bits_per_dim},
-                         {"standard_error", score.standard_error},
-                         {"images", score.images},
+    print(nlohmann::json{{loss.key, loss.mean},
+                         {"standard_error", loss.standard_error},
+                         {items_of(config), score.images},
                          {"model", model}}
               .dump() +
           "\n");
   } else {
-    print(fmt::format("{:.4f} bits/dim, standard error {:.4f}, {} images\n", score.bits_per_dim,
-                      score.standard_error, score.images));
+    print(fmt::format("{:.4f} {}, standard error {:.4f}, {} {}\n", loss.mean, loss.unit,
+                      loss.standard_error, score.images, items_of(config)));
   }
 }
 
 int ScoreCommand::run() {
   if (!output.empty()) require_output(output, {"npy"});
   Model loaded = Model::load(model, make_compute(compute, Work::exact));
+  progress.set_items(items_of(loaded.config()));
   const Input source(input, loaded.config(), progress);
   const std::vector<double> scores = log_prob(loaded, source);
   if (!output.empty()) write_npy(output, Array<double>{{source.size()}, scores});
   progress.note(fmt::format("scored on {}", description(loaded.compute())));
-  show(mean_of(scores, loaded.config()));
+  show(mean_score(scores, loaded.config()), loaded.config());
   return kDone;
 }
 
@@ -83,7 +72,8 @@ Run add_score(CLI::App& app) {
   auto command = std::make_shared<ScoreCommand>();
   app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
   add_input_flags(app, command->input);
-  app.add_option("--output", command->output, "log p of each image in nats: .npy, float64 [N]");
+  app.add_option("--output", command->output,
+                 "log p of each image or vector in nats: .npy, float64 [N]");
   app.add_flag("--json", command->json, "Print the result as JSON");
   add_compute_flags(app, command->compute);
   command->progress.add_flag(app);

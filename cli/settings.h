@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -27,6 +28,10 @@ std::span<const Setting> train_settings();
 /// Adds the flags; those given land in `changes` under their keys.
 void add_settings(CLI::App& app, const char* group, std::span<const Setting> settings,
                   const Json& defaults, Json& changes);
+
+/// Throws Error bad_file for a key that is neither one of the settings' nor one of `more`.
+void require_keys(const std::string& who, const Json& said, std::span<const Setting> settings,
+                  std::initializer_list<const char*> more);
 
 /// `base` with the values of `changes`. @throws Error bad_file for a key that base lacks, or an
 /// object in place of a value; `who` begins the message.

@@ -36,9 +36,22 @@ std::string memory_line(Trainer& trainer) {
   const std::int64_t second = trainer.options().average > 0 ? plan.weights : 0;
   return fmt::format(
       "memory {:.0f} MB: weights {:.0f}, optimiser {:.0f}, activations {:.0f}, workspace {:.0f}; "
-      "tests and pictures {:.0f} more; batches of up to {} images fit",
+      "tests and pictures {:.0f} more; batches of up to {} {} fit",
       mb(plan.total()), mb(plan.weights), mb(plan.optimizer), mb(plan.activations),
-      mb(plan.workspace), mb(second + tests.batch * tests.per_image), plan.largest_batch);
+      mb(plan.workspace), mb(second + tests.batch * tests.per_image), plan.largest_batch,
+      items_of(trainer.model().config()));
+}
+
+/// "32x32x3", or "2 numbers".
+std::string size_of(const ModelConfig& c) {
+  return c.is_vector() ? fmt::format("{} numbers", c.dims())
+                       : fmt::format("{}x{}x{}", c.height, c.width, c.channels);
+}
+
+/// "glow, 3 levels of 32 steps, hidden width 512"
+std::string shape_of(const ModelConfig& c) {
+  const std::string levels = c.is_vector() ? "" : fmt::format("{} levels of ", c.levels);
+  return fmt::format("{}, {}{} steps, hidden width {}", name(c.family), levels, c.steps, c.hidden);
 }
 
 class TrainCommand {
@@ -53,6 +66,7 @@ class TrainCommand {
   void check_flags() const;
   void settle();
   void settle_resumed();
+  void settle_for(const Dataset& data);
   Trainer make_trainer(const OpenedData& data, std::optional<std::int64_t> checkpoint) const;
   void show_plan(const OpenedData& data, Trainer& trainer);
   void note_missing_cuda();
@@ -70,6 +84,7 @@ class TrainCommand {
   ProgressLine progress_;
   Json model_changes_, train_changes_;  // what the config file and the flags say
   Json recorded_;                       // config.json of the run to resume
+  std::string said_by_;                 // whose they are, for messages
   Json model_, train_;                  // in effect
 };
 
@@ -97,8 +112,11 @@ void TrainCommand::add_run_flags() {
                 "Resume even on a device, threads or precision that gives other bits");
   app_.add_option("--config", config_path_,
                   "JSON, {\"model\": {...}, \"train\": {...}}; flags override it");
-  auto* test = app_.add_option("--test", data_.test, "Images to test on, of any kind DATA may be")
-                   ->group("Data");
+  auto* test =
+      app_.add_option("--test", data_.test,
+                      "Images or vectors to test on, of any kind DATA may be; toy:KIND are "
+                      "others than DATA's, of the next seed")
+          ->group("Data");
   app_.add_option("--held-out", data_.held_out, "Or so many of DATA, evenly spread")
       ->check(within(1, 1e15))
       ->excludes(test)
@@ -117,9 +135,10 @@ void TrainCommand::add_routine_flags() {
   add("--keep", routine_.keep, "Newest checkpoints to keep; the best stays too", 1);
   add("--validate-every", routine_.validate_every, "Updates between tests; 0: only at the end", 0);
   add("--validate-images", routine_.validate_images, "Of a test on the way; 0: all", 0);
-  add("--sample-every", routine_.sample_every, "Updates between pictures; 0: only at the end", 0);
-  add("--samples", routine_.samples, "Images of a picture", 1);
-  add("--sample-temperature", routine_.sample_temperature, "Of the pictures", 0);
+  add("--sample-every", routine_.sample_every,
+      "Updates between pictures, of vectors .npy files; 0: only at the end", 0);
+  add("--samples", routine_.samples, "Images of a picture; vectors 2000", 1);
+  add("--sample-temperature", routine_.sample_temperature, "Of the pictures; of vectors 1", 0);
 }
 
 void TrainCommand::check_flags() const {
@@ -129,21 +148,34 @@ void TrainCommand::check_flags() const {
     misuse("--conditional", "takes the classes from DATA; leave out --classes");
 }
 
-/// Defaults, below them the configuration file, below it the flags: the last that speaks counts.
+/// The configuration file, and over it the flags: the last that speaks counts.
 void TrainCommand::settle() {
   Sections file;
   if (!config_path_.empty()) file = read_config(config_path_);
-  const Json model = Json::parse(ModelConfig{}.to_json());
-  const Json train = Json::parse(TrainOptions{}.to_json());
-  const std::string who = config_path_.empty() ? "command line" : config_path_;
-  model_ = overridden(who, overridden(who, model, file.model), model_changes_);
-  train_ = overridden(who, overridden(who, train, file.train), train_changes_);
+  said_by_ = config_path_.empty() ? "command line" : config_path_;
+  require_keys(said_by_, file.model, model_settings(), {"dims", "height", "width", "channels"});
   file.model.update(model_changes_);
   file.train.update(train_changes_);
   model_changes_ = file.model;
   train_changes_ = file.train;
+  // What is out of range whatever the data are is told before they are read.
+  train_ = overridden(said_by_, Json::parse(TrainOptions{}.to_json()), train_changes_);
+  TrainOptions::from_json(train_.dump());
   if (resume_) settle_resumed();
-  TrainOptions::from_json(train_.dump()).validate();
+}
+
+/// What has not been said is as such data ask for.
+void TrainCommand::settle_for(const Dataset& data) {
+  if (!resume_) {
+    const Json defaults = model_defaults(data_.data.path, data, model_changes_);
+    require_known_to_model(said_by_, model_changes_, defaults);
+    model_ = overridden(said_by_, defaults, model_changes_);
+    train_ = overridden(said_by_, train_defaults(data), train_changes_);
+    if (data.is_points() && app_.count("--samples") == 0) routine_.samples = 2000;
+    if (data.is_points() && app_.count("--sample-temperature") == 0)
+      routine_.sample_temperature = 1;
+  }
+  TrainOptions::from_json(train_.dump());
   routine_.updates = train_.at("steps").get<std::int64_t>();
 }
 
@@ -195,16 +227,16 @@ void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   progress_.note(
       fmt::format("rheo {}: {}, memory {}", version(), description(compute), name(compute.memory)));
   if (compute_.device == "auto" && compute.device.name() == "cpu") note_missing_cuda();
-  std::string line = fmt::format("data   {} images of {}x{}x{}, ", data.train.size(), c.height,
-                                 c.width, c.channels);
+  std::string line =
+      fmt::format("data   {} {} of {}, ", data.train.size(), items_of(c), size_of(c));
   line += data.test ? fmt::format("{} to test on", data.test->size()) : "none to test on";
   if (c.classes) line += fmt::format(", {} classes", c.classes);
   progress_.note(line);
-  progress_.note(fmt::format("model  {} levels of {} steps, hidden width {}: {} parameters",
-                             c.levels, c.steps, c.hidden, trainer.model().parameter_count()));
+  progress_.note(
+      fmt::format("model  {}: {} parameters", shape_of(c), trainer.model().parameter_count()));
   progress_.note(memory_line(trainer));
-  line = fmt::format("plan   {} updates of {} images", routine_.updates,
-                     std::int64_t{options.batch} * options.accumulate);
+  line = fmt::format("plan   {} updates of {} {}", routine_.updates,
+                     std::int64_t{options.batch} * options.accumulate, items_of(c));
   if (routine_.minutes > 0) line += fmt::format(" or {:g} minutes", routine_.minutes);
   if (trainer.steps_done()) line += fmt::format(", going on after {}", trainer.steps_done());
   progress_.note(line + ", into " + run_path_);
@@ -241,6 +273,7 @@ int TrainCommand::run() {
     RunDirectory::require_fresh(run_path_);
   settle();
   const OpenedData data = open_train_data(data_, progress_);
+  settle_for(data.train);
   std::optional<RunDirectory> run;
   if (resume_) run.emplace(run_path_);
   const std::optional<std::int64_t> checkpoint = run ? run->newest() : std::nullopt;

@@ -29,6 +29,16 @@ struct OpenedData {
 /// @throws Stopped where a signal came meanwhile.
 OpenedData open_train_data(const TrainData& flags, ProgressLine& progress);
 
+/// The model section that holds for such data unless told: Glow for images, RealNVP for vectors, or
+/// the defaults of the family that `said` names. @throws Error where it does not take such data.
+Json model_defaults(const std::string& path, const Dataset& data, const Json& said);
+
+/// The training section likewise.
+Json train_defaults(const Dataset& data);
+
+/// Throws where `said` has a key that the models of `defaults` lack.
+void require_known_to_model(const std::string& who, const Json& said, const Json& defaults);
+
 /// `model` with size and channels of the data and, if `conditional`, its classes; keys in `fixed`
 /// must agree with the data instead. @throws Error where data and model do not go together.
 ModelConfig model_for(const TrainData& flags, const OpenedData& data, Json model, const Json& fixed,

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cli/failure.h"
+#include "cli/options.h"
 #include "cli/selection.h"
 #include "cli/signals.h"
 #include "rheo/image.h"
@@ -30,6 +31,7 @@ double smoothed(double old, double value, std::int64_t seen) {
 Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* test,
                    const Routine& routine, bool resumed, ProgressLine& progress)
     : trainer_(trainer),
+      config_(trainer.model().config()),
       run_(run),
       test_(test),
       routine_(routine),
@@ -37,6 +39,7 @@ Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* tes
       metrics_(run.metrics_path()),
       past_(metrics_.cut_after(trainer.steps_done())),
       first_step_(trainer.steps_done()) {
+  progress_.set_items(items_of(config_));
   if (resumed) saved_step_ = first_step_;
 }
 
@@ -58,6 +61,10 @@ int Training::run() {
   }
   save();
   return stop_requested() ? stopped() : kDone;
+}
+
+Loss Training::loss_of(const Score& score) const {
+  return cli::loss_of(score, config_);
 }
 
 bool Training::finished() const {
@@ -91,14 +98,14 @@ void Training::update() {
 void Training::keep_record(const StepReport& report, double seconds) {
   const auto images = static_cast<double>(trainer_.options().batch) * trainer_.options().accumulate;
   const std::int64_t seen = report.step - first_step_;
-  images_per_s_ = smoothed(images_per_s_, images / seconds, seen);
+  items_per_s_ = smoothed(items_per_s_, images / seconds, seen);
   skipped_ = report.skipped_total;
-  if (!report.skipped)
-    loss_ = smoothed(loss_.value_or(report.bits_per_dim), report.bits_per_dim, seen);
+  const Loss loss = loss_of({.bits_per_dim = report.bits_per_dim, .nats = report.nats});
+  if (!report.skipped) loss_ = smoothed(loss_.value_or(loss.mean), loss.mean, seen);
   metrics_.append({{"step", report.step},
                    {"time", past_.time + elapsed()},
                    {"split", "train"},
-                   {"bits_per_dim", report.bits_per_dim},
+                   {loss.key, loss.mean},
                    {"gradient_norm", report.gradient_norm},
                    {"learning_rate", report.learning_rate},
                    {"images", report.images},
@@ -109,9 +116,9 @@ void Training::keep_record(const StepReport& report, double seconds) {
 void Training::show(double fraction) {
   const double left = fraction > 0 ? elapsed() * (1 - fraction) / fraction : 0;
   progress_.update(
-      fmt::format("{}/{}  {}  {:.0f} images/s  {}, ETA {}{}", trainer_.steps_done(),
-                  routine_.updates, loss_ ? fmt::format("{:.3f} bits/dim", *loss_) : "no loss yet",
-                  images_per_s_, clock_time(elapsed()), clock_time(left),
+      fmt::format("{}/{}  {}  {:.0f} {}/s  {}, ETA {}{}", trainer_.steps_done(), routine_.updates,
+                  loss_ ? fmt::format("{:.3f} {}", *loss_, loss_of({}).unit) : "no loss yet",
+                  items_per_s_, items_of(config_), clock_time(elapsed()), clock_time(left),
                   skipped_ ? fmt::format("  {} skipped", skipped_) : ""),
       fraction);
 }
@@ -122,11 +129,12 @@ Score Training::test_score(std::int64_t images, bool last) {
                                     Noise::uniform(0), stoppable(progress_.count("testing")))
                             : score(trainer_.model(), *test_, Noise::uniform(0),
                                     stoppable(progress_.count("testing")));
+  const Loss loss = loss_of(result);
   nlohmann::ordered_json line = {{"step", trainer_.steps_done()},
                                  {"time", past_.time + elapsed()},
                                  {"split", "test"},
-                                 {"bits_per_dim", result.bits_per_dim},
-                                 {"standard_error", result.standard_error},
+                                 {loss.key, loss.mean},
+                                 {"standard_error", loss.standard_error},
                                  {"images", result.images}};
   if (last) line["final"] = true;
   metrics_.append(line);
@@ -137,12 +145,13 @@ void Training::validate() {
   validated_step_ = trainer_.steps_done();
   if (!test_) return;
   const Score result = test_score(routine_.validate_images, false);
-  progress_.note(fmt::format("{}/{}  test {:.4f} bits/dim (standard error {:.4f}, {} images)",
-                             validated_step_, routine_.updates, result.bits_per_dim,
-                             result.standard_error, result.images));
-  if (!std::isfinite(result.bits_per_dim)) return;
-  if (past_.best && result.bits_per_dim >= *past_.best) return;
-  past_.best = result.bits_per_dim;
+  const Loss loss = loss_of(result);
+  progress_.note(fmt::format("{}/{}  test {:.4f} {} (standard error {:.4f}, {} {})",
+                             validated_step_, routine_.updates, loss.mean, loss.unit,
+                             loss.standard_error, result.images, items_of(*test_)));
+  if (!std::isfinite(loss.mean)) return;
+  if (past_.best && loss.mean >= *past_.best) return;
+  past_.best = loss.mean;
   save();
   run_.link("best", validated_step_);
   run_.prune(routine_.keep);  // the one that was best until here
@@ -152,14 +161,14 @@ void Training::sample() {
   SampleOptions options;
   options.seed = trainer_.options().seed;
   options.temperature = routine_.sample_temperature;
-  const ModelConfig& config = trainer_.model().config();
-  if (config.classes)
-    for (int i = 0; i < routine_.samples; ++i) options.labels.push_back(i % config.classes);
+  if (config_.classes)
+    for (int i = 0; i < routine_.samples; ++i) options.labels.push_back(i % config_.classes);
   try {
     const Tensor x =
         trainer_.model().sample(routine_.samples, options, stoppable(progress_.count("sampling")));
+    if (config_.is_vector()) return run_.save_samples(trainer_.steps_done(), x);
     const int columns = std::max(1, static_cast<int>(std::sqrt(routine_.samples)));
-    run_.save_samples(trainer_.steps_done(), image_grid(quantize(x, config.n_bits), columns));
+    run_.save_samples(trainer_.steps_done(), image_grid(quantize(x, config_.n_bits), columns));
   } catch (const Error& error) {
     // A young model may not be able to draw; its training goes on.
     if (error.code() != Errc::diverged) throw;
@@ -187,11 +196,12 @@ void Training::finish() {
   if (!due(routine_.sample_every)) sample();
   std::string text =
       fmt::format("done: {} updates in {}", step, clock_time(past_.time + elapsed()));
-  if (loss_) text += fmt::format(", training {:.4f} bits/dim", *loss_);
+  if (loss_) text += fmt::format(", training {:.4f} {}", *loss_, loss_of({}).unit);
   if (test_) {
     const Score result = test_score(0, true);
-    text += fmt::format(", test {:.4f} (standard error {:.4f}, {} images)", result.bits_per_dim,
-                        result.standard_error, result.images);
+    const Loss loss = loss_of(result);
+    text += fmt::format(", test {:.4f} (standard error {:.4f}, {} {})", loss.mean,
+                        loss.standard_error, result.images, items_of(*test_));
   }
   metrics_.sync();
   progress_.note(text);

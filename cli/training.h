@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/loss.h"
 #include "cli/metrics.h"
 #include "cli/progress.h"
 #include "cli/run_directory.h"
@@ -45,6 +46,7 @@ class Training {
   bool due(std::int64_t every) const;
   void validate();
   Score test_score(std::int64_t images, bool last);
+  Loss loss_of(const Score& score) const;
   void sample();
   void save();
   void finish();
@@ -53,6 +55,7 @@ class Training {
   double fraction_done() const;
 
   Trainer& trainer_;
+  const ModelConfig config_;
   const RunDirectory& run_;
   const Dataset* test_;
   Routine routine_;
@@ -64,8 +67,8 @@ class Training {
   std::int64_t saved_step_ = -1;
   std::int64_t validated_step_ = -1;
   std::int64_t skipped_ = 0;
-  std::optional<double> loss_;  ///< Bits/dim, smoothed.
-  double images_per_s_ = 0;
+  std::optional<double> loss_;  ///< Smoothed.
+  double items_per_s_ = 0;
 };
 
 }  // namespace rheo::cli

@@ -1,18 +1,23 @@
 #pragma once
 
-// Gaussian priors of the latents that leave at a split or at the top (Glow's learned priors;
-// docs/model.md, "Split", "Top", "Latents"): eps = (z - mean) / exp(log_sd).
+// Priors of the latents that leave at a split or at the top (Glow's learned priors; docs/model.md,
+// "Split", "Top", "Latents"): eps = (z - mean) / exp(log_sd) is standard normal or standard
+// logistic.
 
 #include <cmath>
 #include <cstdint>
 
 #include "kernels/hd.h"
+#include "kernels/math.h"
 #include "kernels/random.h"
 #include "kernels/view.h"
 
 namespace rheo {
 
-/// N(0, temperature^2) for each value of the latents of images `first` .. `first + count - 1`.
+/// What eps is distributed as.
+enum class PriorKind : int { gaussian, logistic };
+
+/// `temperature` times eps for each value of the latents of images `first` .. `first + count - 1`.
 struct NoiseArgs {
   float* eps;  // [count, dims]
   std::int64_t count;
@@ -20,6 +25,7 @@ struct NoiseArgs {
   std::int64_t first;
   std::uint64_t seed;
   float temperature;
+  PriorKind kind = PriorKind::gaussian;
 };
 
 struct PriorArgs {
@@ -36,6 +42,7 @@ struct PriorArgs {
   float* eps;               // log_prob writes it (null: not wanted), sample reads it
   std::int64_t eps_stride;  // from one image's values to the next's
   Partials log_prob;        // log_prob only
+  PriorKind kind = PriorKind::gaussian;
 };
 
 struct PriorBackwardArgs {
@@ -64,6 +71,22 @@ RHEO_HD float gaussian_log_prob(float eps, float log_sd) {
   return -0.5f * eps * eps - log_sd - kHalfLog2Pi;
 }
 
+/// log of the logistic density -eps - log_sd - 2 log(1 + e^-eps), which is even in eps.
+RHEO_HD float logistic_log_prob(float eps, float log_sd) {
+  const float a = std::fabs(eps);
+  return -a - log_sd - 2.f * log1p_of_unit(exp_of_negative(-a));
+}
+
+RHEO_HD float prior_log_prob(PriorKind kind, float eps, float log_sd) {
+  return kind == PriorKind::logistic ? logistic_log_prob(eps, log_sd)
+                                     : gaussian_log_prob(eps, log_sd);
+}
+
+/// -dlog p / deps.
+RHEO_HD float prior_pull(PriorKind kind, float eps) {
+  return kind == PriorKind::logistic ? tanh(0.5f * eps) : eps;
+}
+
 struct Whitened {
   float eps;
   float log_sd;      // that counts
@@ -86,12 +109,24 @@ struct PriorGradient {
   float dlog_sd;
 };
 
-/// dz = -eps / sd and dlog_sd = eps^2 - 1, times dL/dlog p.
-RHEO_HD PriorGradient prior_gradient(float z, float mean, float log_sd, bool bounded,
-                                     float dlog_prob) {
+/// With u = prior_pull(eps): dz = -u / sd and dlog_sd = u eps - 1, times dL/dlog p.
+RHEO_HD PriorGradient prior_gradient(PriorKind kind, float z, float mean, float log_sd,
+                                     bool bounded, float dlog_prob) {
   const Whitened w = whiten(z, mean, log_sd, bounded);
-  const float slope = prior_log_sd_slope(w.log_sd, bounded);
-  return {-w.eps * w.inverse_sd * dlog_prob, (w.eps * w.eps - 1.f) * slope * dlog_prob};
+  const float slope = prior_log_sd_slope(w.log_sd, bounded), pull = prior_pull(kind, w.eps);
+  return {-pull * w.inverse_sd * dlog_prob, (pull * w.eps - 1.f) * slope * dlog_prob};
+}
+
+/// Of one block of the generator.
+struct PriorDraws {
+  float at[4];
+};
+
+RHEO_HD PriorDraws prior_draws(PriorKind kind, const r123::Philox4x32::ctr_type& words) {
+  if (kind == PriorKind::logistic)
+    return {{logistic(words[0]), logistic(words[1]), logistic(words[2]), logistic(words[3])}};
+  const NormalPair low = normals(words[0], words[1]), high = normals(words[2], words[3]);
+  return {{low.first, low.second, high.first, high.second}};
 }
 
 }  // namespace math

@@ -14,7 +14,15 @@
 namespace rheo {
 
 /// Keeps the streams of one seed apart.
-enum class Purpose : std::uint32_t { dequantize = 1, latents, weights, rotation, order, augment };
+enum class Purpose : std::uint32_t {
+  dequantize = 1,
+  latents,
+  weights,
+  rotation,
+  order,
+  augment,
+  toy
+};
 
 namespace math {
 
@@ -46,6 +54,15 @@ RHEO_HD NormalPair normals(std::uint32_t a, std::uint32_t b) {
   const float radius = std::sqrt(-2.f * std::log(uniform(a)));
   const SinCos angle = sin_cos_of_turns(static_cast<float>(b >> 8) * (1.f / 16777216.f));
   return {radius * angle.cos, radius * angle.sin};
+}
+
+/// A standard logistic value of a word: log u - log(1 - u) for u = (word + 1/2) / 2^32. u and 1 - u
+/// are rounded each by itself, so that neither is 0: values reach 33 log 2 = 22.9 to either side.
+RHEO_HD float logistic(std::uint32_t bits) {
+  constexpr float kScale = 1.f / 4294967296.f;
+  const float u = (static_cast<float>(bits) + 0.5f) * kScale;
+  const float rest = (static_cast<float>(~bits) + 0.5f) * kScale;
+  return std::log(u) - std::log(rest);
 }
 
 }  // namespace math

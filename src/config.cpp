@@ -93,16 +93,12 @@ const char* word(const char* const (&words)[kCount], E value) {
   return words[static_cast<std::size_t>(value)];
 }
 
-constexpr bool is_autoregressive(Family family) {
-  return family == Family::maf || family == Family::iaf;
-}
-
 /// What a family is unless said otherwise.
 ModelConfig defaults_of(Family family) {
   ModelConfig c;
   c.family = family;
   if (family == Family::glow) return c;
-  c.steps = is_autoregressive(family) ? 5 : 4;
+  c.steps = c.is_autoregressive() ? 5 : 4;
   c.hidden = 256;
   c.coupling = family == Family::nice ? Coupling::additive : Coupling::affine;
   c.scale = Scale::tanh;
@@ -115,7 +111,7 @@ void validate_vector(const ModelConfig& c) {
   require(c.family != Family::glow, kWho, ": glow takes images, levels >= 1; got levels 0");
   require(c.height == 1 && c.width == 1, kWho, ": vectors are 1x1 images of dims channels; got ",
           c.height, "x", c.width);
-  const int least = is_autoregressive(c.family) ? 1 : 2;
+  const int least = c.is_autoregressive() ? 1 : 2;
   require(c.channels >= least && c.channels <= kMostDims, kWho, ": dims of ", family, " must be ",
           least, "..", kMostDims, "; got ", c.channels);
   require(!c.edge_bias, kWho, ": edge_bias is for images");
@@ -156,7 +152,7 @@ void ModelConfig::validate() const {
           ": prior of glow must be gaussian; got logistic");
   require(family != Family::nice || coupling == Coupling::additive, kWho,
           ": coupling of nice must be additive; got affine");
-  require(!is_autoregressive(family) || coupling == Coupling::affine, kWho, ": coupling of ", name,
+  require(!is_autoregressive() || coupling == Coupling::affine, kWho, ": coupling of ", name,
           " must be affine; got additive");
 }
 
@@ -169,7 +165,7 @@ std::string ModelConfig::to_json() const {
     json["levels"] = levels;
   }
   json["steps"] = steps, json["hidden"] = hidden;
-  if (!is_autoregressive(family))
+  if (!is_autoregressive())
     json["coupling"] = word(kCouplings, coupling), json["scale"] = word(kScales, scale);
   json["permutation"] = word(kPermutations, permutation);
   json["classes"] = classes;
@@ -200,7 +196,7 @@ ModelConfig ModelConfig::from_json(std::string_view text) {
   reader.read("steps", c.steps, glow);
   reader.read("hidden", c.hidden, glow);
   reader.read("classes", c.classes, glow);
-  if (!is_autoregressive(family)) {
+  if (!c.is_autoregressive()) {
     reader.read("coupling", c.coupling, kCouplings, glow);
     reader.read("scale", c.scale, kScales, false);
   }

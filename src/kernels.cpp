@@ -19,6 +19,19 @@ void require_pointer(const char* who, const char* what, const void* pointer, std
   require(pointer != nullptr || count == 0, who, ": ", what, " must not be null");
 }
 
+CouplingKind kind_of(const CouplingCall& call) {
+  if (call.coupling == Coupling::additive) return CouplingKind::additive;
+  switch (call.scale) {
+    case Scale::sigmoid2:
+      return CouplingKind::sigmoid2;
+    case Scale::bounded:
+      return CouplingKind::bounded;
+    case Scale::tanh:
+      return CouplingKind::tanh;
+  }
+  throw Error(Errc::invalid_argument, "coupling: scale is none of those that there are");
+}
+
 StepArgs coupling_step(const char* who, const CouplingCall& call) {
   require_sizes(who, call.count, call.height, call.width, call.channels);
   require(call.channels % 2 == 0, who, ": channels must be even; got ", call.channels);
@@ -29,10 +42,10 @@ StepArgs coupling_step(const char* who, const CouplingCall& call) {
   step.grid = {call.count, call.height, call.width};
   step.channels = call.channels;
   step.from = call.from, step.to = call.to;
+  step.passed = call.channels / 2;
   step.taps = {call.network, 1, nullptr, nullptr};
-  step.kind = call.coupling == Coupling::additive ? CouplingKind::additive
-              : call.scale == Scale::sigmoid2     ? CouplingKind::sigmoid2
-                                                  : CouplingKind::bounded;
+  step.kind = kind_of(call), step.gain = call.gain;
+  if (step.kind == CouplingKind::tanh) require_pointer(who, "gain", call.gain, call.count);
   return step;
 }
 

@@ -34,6 +34,16 @@ TEST(ApiTest, AConfigMayLeaveItsOptionalKeysOut) {
   EXPECT_EQ(c, ModelConfig{});
 }
 
+TEST(ApiTest, ConfigsOfEveryFamilySurviveJson) {
+  for (const Family family : {Family::realnvp, Family::nice, Family::maf, Family::iaf}) {
+    ModelConfig c = ModelConfig::of_vectors(family, 7);
+    c.permutation = Permutation::shuffle, c.prior = Prior::logistic, c.steps = 2, c.hidden = 3;
+    EXPECT_EQ(ModelConfig::from_json(c.to_json()), c);
+  }
+  EXPECT_EQ(ModelConfig::from_json(R"({"model":"maf","dims":3})"),
+            ModelConfig::of_vectors(Family::maf, 3));
+}
+
 TEST(ApiTest, ABadConfigSaysWhatIsWrong) {
   const auto message = [](const std::string& change) {
     return error_of([&] {
@@ -51,9 +61,10 @@ TEST(ApiTest, ABadConfigSaysWhatIsWrong) {
   EXPECT_EQ(message(R"("hidden":8,"edge_bias":1)"),
             "model config: edge_bias must be true or false; got 1");
   EXPECT_EQ(message(R"("hidden":8,"scale":"exp")"),
-            "model config: scale must be sigmoid2 or bounded; got \"exp\"");
-  EXPECT_EQ(message(R"("hidden":8,"permutation":"reverse")"),
-            "model config: permutation must be lu; got \"reverse\"");
+            "model config: scale must be sigmoid2, bounded or tanh; got \"exp\"");
+  EXPECT_EQ(message(R"("hidden":8,"permutation":"swap")"),
+            "model config: permutation must be lu, reverse or shuffle; got \"swap\"");
+  EXPECT_EQ(message(R"("hidden":8,"prior":"logistic")"), "model config: unknown key \"prior\"");
 }
 
 TEST(ApiTest, DevicesAreFoundByName) {

@@ -207,7 +207,9 @@ TEST(ArrayFileTest, ArraysAreFittedToo) {
 TEST(ArrayFileTest, OtherArraysAndFilesAreRefused) {
   const TemporaryFolder folder;
   write_npy(folder / "x.npy", Array<float>{{1, 1, 1, 1}, {0}});
-  expect_refused(folder / "x.npy", "x.npy: images must be uint8; got another type");
+  expect_refused(
+      folder / "x.npy",
+      "x.npy: must hold images, uint8 [N, H, W] or [N, H, W, C], or points, floats [N, D]");
   write_npy(folder / "x.npy", Pixels{{2, 3}, kSix});
   expect_refused(folder / "x.npy", "images must be [N, H, W] or [N, H, W, C]");
   write_npy(folder / "x.npy", Pixels{{1, 1, 1, 6}, kSix});

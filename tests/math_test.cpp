@@ -35,6 +35,34 @@ TEST(MathTest, ExponentialStaysWhereNoSumSeesIt) {
   EXPECT_EQ(math::exp_of_negative(-0.f), 1.f);
 }
 
+TEST(MathTest, ExponentialWithin87IsGoodToTwoUlp) {
+  double worst = 0;
+  for (int i = -2'000'000; i <= 2'000'000; ++i) {
+    const float x = 87.f * static_cast<float>(i) / 2'000'000.f;
+    worst = std::max(worst, ulps(math::exp_within_87(x), std::exp(static_cast<double>(x))));
+  }
+  EXPECT_LE(worst, 2);
+  for (float x : {88.f, 1e30f, std::numeric_limits<float>::infinity()}) {
+    EXPECT_EQ(math::exp_within_87(x), math::exp_within_87(87.f));
+    EXPECT_EQ(math::exp_within_87(-x), math::exp_within_87(-87.f));
+  }
+  EXPECT_TRUE(std::isnan(math::exp_within_87(std::nanf(""))));
+}
+
+TEST(MathTest, TanhIsGoodToThreeUlp) {
+  double worst = 0;
+  const auto compare = [&](float x) {
+    worst = std::max(worst, ulps(math::tanh(x), std::tanh(static_cast<double>(x))));
+    EXPECT_EQ(math::tanh(-x), -math::tanh(x));
+  };
+  for (int i = 0; i <= 2'000'000; ++i) compare(10.f * static_cast<float>(i) / 2'000'000.f);
+  for (double x = 1; x > 1e-37; x *= 0.9997) compare(static_cast<float>(x));
+  EXPECT_LE(worst, 3);
+  for (float x : {20.f, 1e10f, 1e30f, std::numeric_limits<float>::infinity()})
+    EXPECT_EQ(math::tanh(x), 1.f);
+  EXPECT_TRUE(std::isnan(math::tanh(std::nanf(""))));
+}
+
 TEST(MathTest, LogarithmIsGoodToTwoUlp) {
   double worst = 0;
   for (int i = 0; i <= 2'000'000; ++i) {

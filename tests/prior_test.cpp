@@ -19,13 +19,24 @@ constexpr std::int64_t kEpsStride = kImagePixels * kChannels + 9;
 
 struct Kind {
   bool by_label, labels, bounded;
+  PriorKind prior = PriorKind::gaussian;
 };
 
 constexpr Kind kKinds[] = {{false, false, false},
                            {false, false, true},
                            {true, false, false},
                            {true, true, false},
-                           {true, true, true}};
+                           {true, true, true},
+                           {false, false, false, PriorKind::logistic},
+                           {false, false, true, PriorKind::logistic},
+                           {true, true, true, PriorKind::logistic}};
+
+/// log p of eps in front of the scale.
+double standard_log_prob(PriorKind prior, double eps) {
+  if (prior == PriorKind::gaussian) return -eps * eps / 2 - std::log(2 * std::numbers::pi) / 2;
+  const double tail = std::exp(-std::abs(eps));  // the density is even
+  return -std::abs(eps) - 2 * std::log1p(tail);
+}
 
 class PriorTest : public OnBackend {
  protected:
@@ -47,7 +58,8 @@ class PriorTest : public OnBackend {
             .bounded = kind.bounded,
             .eps = arena_.out<float>(kGrid.count * kEpsStride),
             .eps_stride = kEpsStride,
-            .log_prob = {arena_.out<float>(kGrid.count * 8) + 3, 8}};
+            .log_prob = {arena_.out<float>(kGrid.count * 8) + 3, 8},
+            .kind = kind.prior};
   }
 
   /// sum over images of weights[n] log p, in double, with one value moved.
@@ -67,7 +79,7 @@ class PriorTest : public OnBackend {
         if (a.bounded) log_sd = 4 * std::tanh(log_sd / 4);
         const double eps =
             (at(z_, p * kZStride + c) - at(parameters_, parameter)) / std::exp(log_sd);
-        sum += weights[n] * (-eps * eps / 2 - log_sd - std::log(2 * std::numbers::pi) / 2);
+        sum += weights[n] * (standard_log_prob(a.kind, eps) - log_sd);
       }
     }
     return sum;
@@ -84,7 +96,7 @@ class PriorTest : public OnBackend {
   std::vector<int> labels_;
 };
 
-TEST_P(PriorTest, LogProbIsThatOfTheGaussian) {
+TEST_P(PriorTest, LogProbIsThatOfTheDensity) {
   for (const Kind& kind : kKinds) {
     const PriorArgs a = arguments(kind);
     backend().prior_log_prob(a, nullptr);
@@ -144,32 +156,75 @@ TEST_P(PriorTest, LogProbUndoesSample) {
   }
 }
 
-TEST_P(PriorTest, DensityIntegratesToOne) {
-  for (bool bounded : {false, true}) {
-    constexpr int kPoints = 4001;
-    const float log_sd = -0.8f, mean = 0.3f;
-    const double sd = std::exp(bounded ? 4 * std::tanh(log_sd / 4.0) : log_sd * 1.0);
-    std::vector<float> z(kPoints);
-    const double step = 16 * sd / (kPoints - 1);
-    for (int i = 0; i < kPoints; ++i) z[i] = static_cast<float>(mean - 8 * sd + step * i);
-    float* log_prob = arena_.out<float>(kPoints);
-    backend().prior_log_prob({.grid = {kPoints, 1, 1},
-                              .channels = 1,
-                              .z = arena_.inout(z),
-                              .z_stride = 1,
-                              .mean = arena_.in(std::vector<float>{mean}),
-                              .log_sd = arena_.in(std::vector<float>{log_sd}),
-                              .parameter_stride = 1,
-                              .by_label = true,
-                              .labels = nullptr,
-                              .bounded = bounded,
-                              .eps = nullptr,
-                              .eps_stride = 1,
-                              .log_prob = {log_prob, 1}},
+/// With one mean and log_sd for all of z.
+class PriorCurveTest : public OnBackend {
+ protected:
+  static constexpr float kMean = 0.3f, kLogSd = -0.8f;
+
+  PriorArgs arguments(const std::vector<float>& z, PriorKind kind, bool bounded) {
+    return {.grid = {static_cast<std::int64_t>(z.size()), 1, 1},
+            .channels = 1,
+            .z = arena_.inout(z),
+            .z_stride = 1,
+            .mean = arena_.in(std::vector<float>{kMean}),
+            .log_sd = arena_.in(std::vector<float>{kLogSd}),
+            .parameter_stride = 1,
+            .by_label = true,
+            .labels = nullptr,
+            .bounded = bounded,
+            .eps = nullptr,
+            .eps_stride = 1,
+            .log_prob = {arena_.out<float>(static_cast<std::int64_t>(z.size())), 1},
+            .kind = kind};
+  }
+
+  std::vector<float> log_prob(const PriorArgs& a) {
+    backend().prior_log_prob(a, nullptr);
+    return arena_.read(a.log_prob.data, a.grid.count);
+  }
+
+  Arena arena_{backend()};
+};
+
+TEST_P(PriorCurveTest, DensityIntegratesToOne) {
+  for (PriorKind kind : {PriorKind::gaussian, PriorKind::logistic})
+    for (bool bounded : {false, true}) {
+      constexpr int kPoints = 4001;
+      const double sd = std::exp(bounded ? 4 * std::tanh(kLogSd / 4.0) : kLogSd * 1.0);
+      // What is left out: 1e-15 beyond eight deviations, 8e-18 beyond forty scales.
+      const double reach = (kind == PriorKind::gaussian ? 8 : 40) * sd;
+      std::vector<float> z(kPoints);
+      const double step = 2 * reach / (kPoints - 1);
+      for (int i = 0; i < kPoints; ++i) z[i] = static_cast<float>(kMean - reach + step * i);
+      double sum = 0;
+      for (float value : log_prob(arguments(z, kind, bounded)))
+        sum += std::exp(static_cast<double>(value));
+      EXPECT_NEAR(sum * step, 1, 1e-6);  // log p is float32
+    }
+}
+
+TEST_P(PriorCurveTest, LogisticHoldsFarOutAndAtItsPeak) {
+  const double sd = std::exp(static_cast<double>(kLogSd));
+  for (double eps : {-1e4, -90.0, -20.0, -1e-3, 0.0, 1e-3, 0.5, 20.0, 90.0, 1e4}) {
+    const std::vector<float> z(1, static_cast<float>(kMean + eps * sd));
+    const PriorArgs a = arguments(z, PriorKind::logistic, false);
+    const double seen = (z[0] - static_cast<double>(kMean)) / sd;
+    const double want = standard_log_prob(PriorKind::logistic, seen) - kLogSd;
+    // eps in float32, whose 1e4 is good to 1e-3.
+    EXPECT_NEAR(log_prob(a)[0], want, 1e-6 + 2e-7 * std::abs(want)) << eps;
+    const float one = 1;
+    float* rows = arena_.inout(std::vector<float>(2, 0.f));
+    float* dz = arena_.out<float>(1, 1);
+    backend().prior_backward({.forward = a,
+                              .dlog_prob = arena_.in(std::vector<float>{one}),
+                              .dz = dz,
+                              .dmean = rows,
+                              .dlog_sd = rows + 1},
                              nullptr);
-    double sum = 0;
-    for (float value : arena_.read(log_prob, kPoints)) sum += std::exp(static_cast<double>(value));
-    EXPECT_NEAR(sum * step, 1, 1e-6);  // eight deviations leave 1e-15 out; log p is float32
+    const double pull = std::tanh(seen / 2), got = arena_.read(dz, 1)[0];
+    EXPECT_NEAR(got, -pull / sd, 1e-6 * (std::abs(pull / sd) + 1e-3)) << eps;
+    EXPECT_NEAR(arena_.read(rows, 2)[0], -got, 0);
+    EXPECT_NEAR(arena_.read(rows, 2)[1], pull * seen - 1, 1e-6 * (1 + std::abs(seen))) << eps;
   }
 }
 
@@ -204,6 +259,7 @@ TEST_P(PriorTest, BackwardIsTheSlope) {
 }
 
 RHEO_ON_EVERY_BACKEND(PriorTest);
+RHEO_ON_EVERY_BACKEND(PriorCurveTest);
 
 struct CasePrior {
   PriorArgs args;
@@ -232,7 +288,8 @@ CasePrior prior_case(Arena& arena, const CaseShape& shape, bool sample) {
            .bounded = shape.option % 2 == 1,
            .eps = sample ? arena.in(eps) : arena.out<float>(eps),
            .eps_stride = shape.grid().image_pixels() * c,
-           .log_prob = {arena.out<float>(shape.count * tiles, sample ? 1 : 0), tiles}},
+           .log_prob = {arena.out<float>(shape.count * tiles, sample ? 1 : 0), tiles},
+           .kind = shape.width % 2 ? PriorKind::logistic : PriorKind::gaussian},
           rows};
 }
 

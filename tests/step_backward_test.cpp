@@ -27,7 +27,7 @@ struct Functional {
     const reference::StepOutputs y = reference::step_forward(step);
     double sum = dot(to, y.to) + dot(log_det, y.log_det);
     if (!columns.empty())
-      sum += dot(columns, reference::step_columns(step.grid, step.channels, y.to, c.taps, c.edge));
+      sum += dot(columns, reference::step_columns(step.grid, step.channels, y.to, c));
     return sum;
   }
 };
@@ -37,18 +37,19 @@ struct BackwardPair {
   StepPair step;
   StepBackwardArgs args;
   Functional functional;
-  Values dmix, dsum, dtap_bias, dtap_edge;
+  Values dmix, dsum, dtap_bias, dtap_edge, dgain;
 };
 
 class StepBackwardTest : public OnBackend {
  protected:
   /// Runs forward, for the state and the raw that it keeps.
   BackwardPair make(Arena& arena, const StepShape& shape, bool columns) {
-    BackwardPair pair{make_step(arena, shape), {}, {}, {}, {}, {}, {}};
+    BackwardPair pair{make_step(arena, shape), {}, {}, {}, {}, {}, {}, {}};
     const StepArgs& f = pair.step.args;
     backend().step_forward(f, nullptr);
     const std::int64_t n = f.channels, state = f.grid.pixels() * n;
-    const int out = coupling_outputs(f.kind, f.channels), taps = shape.taps;
+    const int moved = f.channels - f.passed, taps = shape.taps;
+    const int out = coupling_outputs(f.kind, moved);
     const auto input = [&](std::int64_t count, Values& kept) {
       const std::vector<float> values = arena.normal(count);
       kept = doubles(values);
@@ -61,6 +62,7 @@ class StepBackwardTest : public OnBackend {
     };
     StepBackwardArgs& a = pair.args;
     a.grid = f.grid, a.channels = f.channels, a.kind = f.kind, a.taps = taps;
+    a.passed = f.passed, a.gain = f.gain;
     a.dy = input(state, pair.functional.to);
     a.dcolumns = f.columns;
     a.dcolumns.data =
@@ -73,9 +75,11 @@ class StepBackwardTest : public OnBackend {
       a.dtaps_type = Dtype::f32;
       a.dtap_bias = sum(out, pair.dtap_bias);
       if (shape.edge) a.dtap_edge = sum(std::int64_t{taps} * out, pair.dtap_edge);
+      if (a.gain) a.dgain = sum(1, pair.dgain);
     }
     a.dx = arena.out<float>(state);
-    a.workspace = arena.workspace<float>(step_backward_workspace(f.grid, f.channels, taps));
+    a.workspace =
+        arena.workspace<float>(step_backward_workspace(f.grid, f.kind, f.channels, moved, taps));
     return pair;
   }
 
@@ -129,6 +133,8 @@ class StepBackwardTest : public OnBackend {
     if (a.dtap_edge)
       expect_slopes(pair, &Step::tap_edge,
                     minus(read(arena, a.dtap_edge, want.tap_edge.size()), pair.dtap_edge), "edge");
+    if (a.dgain)
+      expect_slopes(pair, &Step::gain, minus(read(arena, a.dgain, 1), pair.dgain), "gain");
     if (a.mix == nullptr) return;
     expect_slopes(pair, &Step::mix, minus(read(arena, a.dmix, n * n), pair.dmix), "dmix");
     // dsum is not of the bias itself: that is M^T sum dy.
@@ -143,9 +149,7 @@ class StepBackwardTest : public OnBackend {
 TEST_P(StepBackwardTest, GivesTheSlopesOfTheWholeStep) {
   for (const StepShape& shape : step_shapes()) {
     const bool columns = shape.edge || shape.mix;
-    SCOPED_TRACE(testing::Message()
-                 << "kind " << static_cast<int>(shape.kind) << ", taps " << shape.taps << ", edge "
-                 << shape.edge << ", mix " << shape.mix << ", channels " << shape.channels);
+    SCOPED_TRACE(told(shape));
     Arena arena(backend());
     const BackwardPair pair = make(arena, shape, columns);
     backend().step_backward(pair.args, nullptr);
@@ -156,7 +160,7 @@ TEST_P(StepBackwardTest, GivesTheSlopesOfTheWholeStep) {
 }
 
 TEST_P(StepBackwardTest, TapsInBf16AreThoseInFloatRounded) {
-  for (CouplingKind kind : {CouplingKind::additive, CouplingKind::sigmoid2})
+  for (CouplingKind kind : {CouplingKind::additive, CouplingKind::sigmoid2, CouplingKind::tanh})
     for (int taps : {9, 1}) {
       Arena arena(backend());
       BackwardPair pair = make(arena, {{2, 9, 15}, 12, kind, taps, true, true}, true);
@@ -173,11 +177,14 @@ TEST_P(StepBackwardTest, TapsInBf16AreThoseInFloatRounded) {
 }
 
 TEST_P(StepBackwardTest, ExtremesStayFinite) {
-  for (CouplingKind kind : {CouplingKind::sigmoid2, CouplingKind::bounded})
+  for (CouplingKind kind : {CouplingKind::sigmoid2, CouplingKind::bounded, CouplingKind::tanh})
     for (float raw : {-1000.f, -30.f, 30.f, 1000.f, 1e30f}) {
       Arena arena(backend());
       BackwardPair pair = make(arena, {{1, 2, 2}, 4, kind, 1, false, true}, true);
-      pair.args.raw = arena.in(std::vector<float>(8, raw));
+      std::vector<float> kept(8, raw);
+      if (kind == CouplingKind::tanh)
+        kept = {raw, raw, 1, 2, raw, raw, 1, 2, raw, raw, 1, 2, raw, raw, 1, 2};
+      pair.args.raw = arena.in(kept);
       backend().step_backward(pair.args, nullptr);
       for (double value : read(arena, pair.args.dx, 16)) ASSERT_TRUE(std::isfinite(value)) << raw;
       for (double value : read(arena, pair.args.dtaps, 16))
@@ -223,22 +230,19 @@ RHEO_ON_EVERY_BACKEND(StepBackwardTest);
 }  // namespace
 
 StepBackwardArgs step_backward_case(Arena& arena, const CaseShape& shape) {
-  constexpr CouplingKind kKinds[] = {CouplingKind::sigmoid2, CouplingKind::additive,
-                                     CouplingKind::bounded, CouplingKind::sigmoid2};
-  constexpr int kTaps[] = {9, 1, 9, 0};
-  const Grid grid = shape.grid();
-  const int n = shape.channels, taps = kTaps[shape.option];
-  const CouplingKind kind = kKinds[shape.option];
-  const std::int64_t state = grid.pixels() * n, out = coupling_outputs(kind, n);
-  const bool edge = shape.option == 0, mix = shape.option != 1;
-  const int stride = columns_stride(9, n / 2, true);
+  const StepShape step = step_of(shape);
+  const Grid grid = step.grid;
+  const int n = step.channels, taps = step.taps, moved = n - step.passed();
+  const std::int64_t state = grid.pixels() * n, out = coupling_outputs(step.kind, moved);
+  const int stride = columns_stride(9, step.seen(), true);
   StepBackwardArgs a{};
-  a.grid = grid, a.channels = n, a.kind = kind, a.taps = taps;
+  a.grid = grid, a.channels = n, a.kind = step.kind, a.taps = taps, a.passed = step.passed();
   a.dy = arena.in(state);
-  a.dcolumns = {arena.in(grid.pixels() * stride), Dtype::f32, 9, n / 2, stride, true};
+  a.dcolumns = {arena.in(grid.pixels() * stride), Dtype::f32, 9, step.seen(), stride, true};
   if (shape.option == 1) a.dcolumns.data = nullptr;
-  a.coupled = arena.in(state), a.raw = arena.in(state / 2), a.dlog_det = arena.in(grid.count);
-  if (mix) {
+  a.coupled = arena.in(state), a.dlog_det = arena.in(grid.count);
+  a.raw = arena.in(grid.pixels() * coupling_kept(step.kind, moved));
+  if (step.mix) {
     a.mix = arena.in(std::int64_t{n} * n, 0.3), a.bias = arena.in(n);
     a.dmix = arena.inout(arena.normal(std::int64_t{n} * n)), a.dsum = arena.inout(arena.normal(n));
   }
@@ -246,10 +250,12 @@ StepBackwardArgs step_backward_case(Arena& arena, const CaseShape& shape) {
     a.dtaps_type = shape.option == 2 ? Dtype::bf16 : Dtype::f32;
     a.dtaps = arena.out(a.dtaps_type, grid.pixels() * taps * out, 0.9);  // zero at the border
     a.dtap_bias = arena.inout(arena.normal(out));
-    if (edge) a.dtap_edge = arena.inout(arena.normal(taps * out));
+    if (shape.option == 0) a.dtap_edge = arena.inout(arena.normal(taps * out));
+    if (step.kind == CouplingKind::tanh)
+      a.gain = arena.in(1), a.dgain = arena.inout(arena.normal(1));
   }
   a.dx = arena.out<float>(state);
-  a.workspace = arena.workspace<float>(step_backward_workspace(grid, n, taps));
+  a.workspace = arena.workspace<float>(step_backward_workspace(grid, step.kind, n, moved, taps));
   return a;
 }
 

@@ -5,160 +5,20 @@
 #include <cmath>
 
 #include "tests/reference/matrix.h"
-#include "tests/support/backends.h"
-#include "tests/support/cases.h"
-#include "tests/support/folds.h"
+#include "tests/support/prepared.h"
 
 namespace rheo::test {
 namespace {
 
+using reference::for_each_folded, reference::log_det_of, reference::mix_of, reference::MixFactors;
 using reference::Values;
 
-/// The arguments, and the values that they are made of.
-struct Prepared {
-  WeightsArgs args;
-  Values parameters;
-  std::vector<float> signs;
-  std::vector<int> permutations;
-};
-
-Prepared make_weights(Arena& arena, const Folds& f, double deviation = 0.4) {
-  Prepared made;
-  const std::vector<float> parameters = arena.normal(f.parameters, deviation);
-  made.parameters = {parameters.begin(), parameters.end()};
-  for (std::int64_t i = 0; i < f.signs; ++i) made.signs.push_back(i % 3 ? 1.f : -1.f);
-  for (const MixFold& m : f.mixes)
-    for (int i = 0; i < m.channels; ++i)  // a cycle: not its own inverse
-      made.permutations.push_back((i + 3) % m.channels);
-  made.args = {.mixes = arena.in(f.mixes),
-               .products = arena.in(f.products),
-               .mix_count = static_cast<int>(f.mixes.size()),
-               .product_count = static_cast<int>(f.products.size()),
-               .parameters = arena.in(parameters),
-               .signs = arena.in(made.signs),
-               .permutations = arena.in(made.permutations),
-               .folded = nullptr,
-               .packed = nullptr,
-               .log_det = nullptr,
-               .workspace = arena.workspace<double>(f.workspace)};
-  return made;
-}
-
-void add_outputs(Arena& arena, const Folds& f, void* packed, WeightsArgs& a) {
-  a.folded = arena.out<float>(f.folded, 0.5);  // no sum is written, and no gap
-  a.packed = packed;
-  a.log_det = arena.out<double>(a.mix_count);
-}
-
-/// W = Perm L U and the scales behind it, as matrices.
-struct MixFactors {
-  int n;
-  Values perm, lower, upper, scale;
-
-  MixFactors(const Prepared& made, const Values& parameters, const MixFold& m)
-      : n(m.channels), perm(n * n, 0.0), lower(perm), upper(perm), scale(perm) {
-    for (int i = 0; i < n; ++i) {
-      perm[i * n + made.permutations[m.permutation + i]] = 1;
-      scale[i * n + i] = std::exp(parameters[m.log_scale + i]);
-      lower[i * n + i] = 1;
-      upper[i * n + i] = made.signs[m.sign + i] * std::exp(parameters[m.log_diagonal + i]);
-      for (int j = 0; j < i; ++j) lower[i * n + j] = parameters[m.lower + i * n + j];
-      for (int j = i + 1; j < n; ++j) upper[i * n + j] = parameters[m.upper + i * n + j];
-    }
-  }
-};
-
-/// M = Perm L U diag(exp(log_scale)), as docs/model.md has it.
-Values mix_of(const Prepared& made, const Values& parameters, const MixFold& m) {
-  const MixFactors f(made, parameters, m);
-  using reference::product;
-  return product(product(f.perm, f.lower, f.n), product(f.upper, f.scale, f.n), f.n);
-}
-
-double log_det_of(const Values& parameters, const MixFold& m) {
-  double sum = 0;
-  for (int i = 0; i < m.channels; ++i)
-    sum += parameters[m.log_scale + i] + parameters[m.log_diagonal + i];
-  return sum * static_cast<double>(m.pixels);
-}
-
-/// f(where in a matrix of the layout, value) for each weight of a product, then for its bias and
-/// edges f(where, value) as well, with matrix false where they lie among the folded values.
-template <class F>
-void for_each_folded(const Values& parameters, const ProductFold& p, const F& f) {
-  const bool columns = p.layout == ProductLayout::columns;
-  for (int o = 0; o < p.out; ++o) {
-    const double s = std::exp(static_cast<double>(p.gain) * parameters[p.log_scale + o]);
-    for (int t = 0; t < p.taps; ++t)
-      for (int i = 0; i < p.in; ++i)
-        f(columns ? o * p.stride + t * p.in + i : (t * p.out + o) * p.stride + i,
-          s * parameters[p.weight + (o * p.taps + t) * p.in + i], true);
-    const int constants = o * p.stride + p.taps * p.in;
-    f(columns ? constants : p.folded_bias + o, s * parameters[p.bias + o], columns);
-    for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
-      f(columns ? constants + 1 + t : p.folded_edge + t * p.out + o,
-        s * parameters[p.edge + o * p.taps + t], columns);
-  }
-}
-
-class WeightsTest : public OnBackend {
+class WeightsTest : public OnFolds {
  protected:
   void SetUp() override {
     OnBackend::SetUp();
-    folds_ = all_folds(12, Dtype::f32, Dtype::bf16);
-    made_ = make_weights(arena_, folds_);
-    add_outputs(arena_, folds_, arena_.out<std::uint8_t>(folds_.packed), made_.args);
-    backend().weights_prepare(made_.args, nullptr);
+    start(all_folds(12, Dtype::f32, Dtype::bf16));
   }
-
-  Values folded() {
-    const auto values = arena_.read(made_.args.folded, folds_.folded);
-    return {values.begin(), values.end()};
-  }
-
-  /// Value i of what is packed so many bytes from the start.
-  double packed(Dtype type, std::int64_t bytes, std::int64_t i) {
-    const char* first = static_cast<const char*>(made_.args.packed) + bytes;
-    if (type == Dtype::f32) return arena_.read(reinterpret_cast<const float*>(first) + i, 1)[0];
-    return from_bf16(arena_.read(reinterpret_cast<const Bf16*>(first) + i, 1)[0]);
-  }
-
-  /// What the gradients of weights_prepare_backward are of: random weights on every folded value,
-  /// and for each mix a pixel's dy . M (z + bias), of which G and the sum are made.
-  double functional(const Values& parameters) {
-    double sum = 0;
-    for (const MixFold& m : folds_.mixes) {
-      const Values mix = mix_of(made_, parameters, m);
-      for (int i = 0; i < m.channels; ++i)
-        for (int j = 0; j < m.channels; ++j)
-          sum += dy_[i] * mix[i * m.channels + j] * (z_[j] + parameters[m.bias + j]);
-      sum += kWeight * log_det_of(parameters, m);
-    }
-    for (const ProductFold& p : folds_.products)
-      for_each_folded(parameters, p, [&](std::int64_t at, double value, bool matrix) {
-        sum += value * (matrix ? dpacked_[p.dmatrix + at] : dfolded_[at]);
-      });
-    return sum;
-  }
-
-  /// dfolded with G and the sum of the functional's pixel.
-  std::vector<float> incoming() {
-    std::vector<float> values = arena_.normal(folds_.folded);
-    for (const MixFold& m : folds_.mixes)
-      for (int i = 0; i < m.channels; ++i) {
-        values[m.sum + i] = static_cast<float>(dy_[i]);
-        for (int j = 0; j < m.channels; ++j)
-          values[m.mix + i * m.channels + j] =
-              static_cast<float>(dy_[i] * (z_[j] + made_.parameters[m.bias + j]));
-      }
-    return values;
-  }
-
-  static constexpr double kWeight = -0.7;
-  Arena arena_{backend()};
-  Folds folds_;
-  Prepared made_;
-  Values dy_, z_, dfolded_, dpacked_;
 };
 
 TEST_P(WeightsTest, MixIsTheProductOfItsFactorsAndItsInverseUndoesIt) {
@@ -216,37 +76,7 @@ TEST_P(WeightsTest, BiasOfAProductIsInItsTypeToo) {
 }
 
 TEST_P(WeightsTest, BackwardGivesTheSlopesOfEveryParameter) {
-  for (float value : arena_.normal(12)) dy_.push_back(value);
-  for (float value : arena_.normal(12)) z_.push_back(value);
-  const std::vector<float> dfolded = incoming(), dpacked = arena_.normal(folds_.dpacked);
-  dfolded_ = {dfolded.begin(), dfolded.end()}, dpacked_ = {dpacked.begin(), dpacked.end()};
-  float* gradient = arena_.out<float>(folds_.parameters);
-  backend().weights_prepare_backward({.forward = made_.args,
-                                      .dfolded = arena_.in(dfolded),
-                                      .dpacked = arena_.in(dpacked),
-                                      .dlog_det = kWeight,
-                                      .dparameters = gradient},
-                                     nullptr);
-  const std::vector<float> got = arena_.read(gradient, folds_.parameters);
-  constexpr double kStep = 1e-5;
-  Values moved = made_.parameters;
-  int gaps = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    moved[i] = made_.parameters[i] + kStep;
-    const double above = functional(moved);
-    moved[i] = made_.parameters[i] - kStep;
-    const double slope = (above - functional(moved)) / (2 * kStep);
-    moved[i] = made_.parameters[i];
-    gaps += got[i] == kSentinel;
-    if (got[i] == kSentinel) {
-      ASSERT_NEAR(slope, 0, 1e-9) << "parameter " << i << " has none";
-    } else {
-      // A functional of 1e2 over the step; entries come rounded to float32.
-      ASSERT_NEAR(got[i], slope, 3e-6 * (1 + std::abs(slope))) << "parameter " << i;
-    }
-  }
-  EXPECT_EQ(gaps, 1 + 3 * (2 * 5 + 7 * 3 + 2)) << "written, and nothing between";
-  arena_.results();
+  expect_slopes(2 * 5 + 7 * 3 + 2);
 }
 
 /// A mix of a deep level, wider than what a block of threads keeps close to itself.
@@ -315,7 +145,7 @@ TEST_P(WideMixTest, BackwardIsThatOfTheMatrices) {
     double dscale = kWeight * 3, dbias = 0;
     for (int i = 0; i < n; ++i) {
       dscale += m[i * n + j] * g[i * n + j];
-      dbias += m[i * n + j] * static_cast<double>(dfolded[mix().sum + i]);
+      dbias += m[i * n + j] * static_cast<double>(dfolded[mix().folded_bias + i]);
       expect(mix().lower + i * n + j, i > j ? dlower[i * n + j] : 0);
       expect(mix().upper + i * n + j, i < j ? dupper[i * n + j] : 0);
     }
@@ -331,7 +161,15 @@ RHEO_ON_EVERY_BACKEND(WideMixTest);
 
 /// Half of the options have every tensor where a vector may begin.
 Folds folds_case(const CaseShape& shape, Dtype type, Dtype other) {
-  return all_folds(shape.channels, type, other, shape.option < 2 ? 1 : 4);
+  using enum ProductLayout;
+  Folds folds = all_folds(shape.channels, type, other, shape.option < 2 ? 1 : 4);
+  folds.add_mix(3, 8, true, false);
+  folds.add_mix(shape.channels, 8, false, true);
+  folds.add_product(columns, 9, 9, 5, true, -1, type, false);
+  folds.add_made(MadeLayer::input, columns, 40, 5, 5, 1, type, false);
+  folds.add_made(MadeLayer::hidden, taps, 33, 40, 5, 3, type, true);
+  folds.add_made(MadeLayer::output, taps, 10, 33, 5, -1, type, false);
+  return folds;
 }
 
 }  // namespace

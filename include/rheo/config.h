@@ -66,6 +66,9 @@ struct RHEO_API ModelConfig {
   /// Data are vectors; "dims" in JSON stands for height, width, channels and levels then.
   bool is_vector() const { return levels == 0; }
 
+  /// One masked network for all coordinates takes the place of couplings.
+  bool is_autoregressive() const { return family == Family::maf || family == Family::iaf; }
+
   /// Values of one image: H W C, also the length of its latents.
   std::int64_t dims() const { return std::int64_t{height} * width * channels; }
 

@@ -52,7 +52,7 @@ class RHEO_API Device {
 
 /// Of the coupling networks' products; the flow state and every log-det are float32 always.
 enum class Precision {
-  automatic,  ///< bf16 where the device has it, else f32.
+  automatic,  ///< bf16 where the device has it, else f32; f32 for models of vectors.
   f32,        ///< For what must be exact: only with it does `decode` undo `encode`.
   bf16,
 };

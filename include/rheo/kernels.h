@@ -13,7 +13,8 @@ namespace rheo {
 // host pointers on the CPU. All float32, dense, NHWC; queued on `stream`, which is null on the CPU.
 
 /// An affine or additive coupling (RealNVP, arXiv:1605.08803, eqs. 4-5; Glow, arXiv:1807.03039,
-/// table 1): the first C/2 channels pass, the second move, b' = (b + shift) s.
+/// table 1): the first C/2 channels pass, the second move, b' = (b + shift) s, or with Scale::tanh
+/// b' = b s + shift.
 struct CouplingCall {
   std::int64_t count;  ///< Images, N.
   int height, width;   ///< P = N height width pixels.
@@ -24,6 +25,7 @@ struct CouplingCall {
   const float* from;     ///< [P, C]: x forward, y inverse.
   float* to;             ///< [P, C]; may be `from`.
   float* log_det;        ///< Forward: [N, coupling_partials], written, in nats. Inverse: unused.
+  const float* gain = nullptr;  ///< [1]: g of Scale::tanh.
 };
 
 /// Partial sums that coupling_forward leaves an image, for log_det_sum.

@@ -91,6 +91,15 @@ class RHEO_API Model {
   /// where a value is not finite, naming image, level and step.
   Tensor decode(const Tensor& latents, const Labels& labels = {}, const Progress& progress = {});
 
+  /// What `steps` steps of the flow make of vectors x [N, D]: 0 is x itself, all of them the state
+  /// that the prior sees. The coordinates are in the data's order, fixed permutations undone.
+  /// @throws Error invalid_argument for more steps than the model has, and for a model of images.
+  Tensor encode_steps(const Tensor& x, int steps, const Progress& progress = {});
+
+  /// The other way round: what is left of latents [N, D] with the last `steps` steps undone. 0 is
+  /// the state that they stand for, all steps are `decode`. @throws Error as encode_steps does.
+  Tensor decode_steps(const Tensor& latents, int steps, const Progress& progress = {});
+
   /// Draws `count` images x. @throws Error as decode does.
   Tensor sample(std::int64_t count, const SampleOptions& options = {},
                 const Progress& progress = {});
@@ -107,13 +116,18 @@ class RHEO_API Model {
 };
 
 struct Score {
-  double bits_per_dim = 0;    ///< Mean over images.
+  double bits_per_dim = 0;    ///< Mean over images; of vectors nats / (D ln 2).
   double standard_error = 0;  ///< Of that mean.
-  std::int64_t images = 0;
+  std::int64_t images = 0;    ///< Or vectors.
+  double nats = 0;            ///< Mean of -log p(x), in nats an image or vector.
+  double nats_standard_error = 0;
 };
 
-/// Mean bits per dimension of a data set, one draw of noise an image; labels are used where the
-/// model has classes and the data have labels.
+/// The mean of what log_prob returns.
+RHEO_API Score mean_score(const std::vector<double>& log_prob, const ModelConfig& config);
+
+/// Mean bits per dimension of a data set, one draw of noise an image; vectors get none. Labels are
+/// used where the model has classes and the data have labels.
 /// @throws Error invalid_argument where sizes differ.
 RHEO_API Score score(Model& model, const Dataset& data, const Noise& noise = Noise::uniform(0),
                      const Progress& progress = {});

@@ -10,5 +10,6 @@
 #include "rheo/model.h"
 #include "rheo/npy.h"
 #include "rheo/tensor.h"
+#include "rheo/toy.h"
 #include "rheo/trainer.h"
 #include "rheo/version.h"

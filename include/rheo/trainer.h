@@ -48,12 +48,14 @@ struct TrainOptions {
 /// What one update did.
 struct StepReport {
   std::int64_t step = 0;     ///< Updates asked for so far, this one included.
-  double bits_per_dim = 0;   ///< Mean over the images of this update, before it.
+  double bits_per_dim = 0;   ///< Mean over the images of this update, before it; of vectors
+                             ///< nats / (D ln 2).
   double gradient_norm = 0;  ///< Before clipping.
   double learning_rate = 0;
   bool skipped = false;  ///< Loss or gradient was not finite: nothing was changed.
   std::int64_t skipped_total = 0;
   std::int64_t images = 0;  ///< Seen so far.
+  double nats = 0;          ///< Mean of -log p(x), in nats an image or vector.
 };
 
 /// What training of `model` takes with these options: `automatic` is the fastest mode that fits.
@@ -72,7 +74,7 @@ RHEO_API MemoryPlan plan_training(const Model& model, const TrainOptions& option
 class RHEO_API Trainer {
  public:
   /// Takes over the model and, where it is not yet initialised, initialises it from the data at the
-  /// first step. The data must outlive the trainer.
+  /// first step. The data must outlive the trainer. Vectors are neither flipped nor shifted.
   /// @throws Error invalid_argument where data and model do not fit or an option is out of range.
   Trainer(Model model, const Dataset& train, const TrainOptions& options);
   Trainer(Model, const Dataset&&, const TrainOptions&) = delete;

@@ -41,13 +41,14 @@ struct Window {
   bool mirrored_;
 };
 
-/// f(p, i, j) for each pixel p of a tile, at row i and column j of its image.
+/// f(p, i, j) for each pixel p of a tile, at row i and column j of its image. A tile may go on in
+/// the next image.
 template <class F>
 void for_each_pixel(const Grid& grid, const Tile& tile, const F& f) {
   int i = static_cast<int>(tile.first / grid.width), j = static_cast<int>(tile.first % grid.width);
   for (int p = 0; p < tile.count; ++p) {
     f(p, i, j);
-    if (++j == grid.width) j = 0, ++i;
+    if (++j == grid.width) j = 0, i = i + 1 == grid.height ? 0 : i + 1;
   }
 }
 

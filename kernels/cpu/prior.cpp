@@ -19,7 +19,8 @@ void for_each_value(const PriorArgs& a, const Tile& tile, const F& f) {
 
 math::PriorGradient gradient(const PriorArgs& a, std::int64_t z, std::int64_t parameter,
                              float dlog_prob) {
-  return math::prior_gradient(a.z[z], a.mean[parameter], a.log_sd[parameter], a.bounded, dlog_prob);
+  return math::prior_gradient(a.kind, a.z[z], a.mean[parameter], a.log_sd[parameter], a.bounded,
+                              dlog_prob);
 }
 
 /// Gradients of the rows by label: a channel at a time, images in order.
@@ -49,10 +50,8 @@ void prior_noise(const NoiseArgs& a, Stream) {
     float* eps = a.eps + n * a.dims;
     for (std::int64_t i = 0; i < a.dims; i += 4) {
       const auto words = math::random_block(a.seed, Purpose::latents, a.first + n, i / 4);
-      const math::NormalPair pairs[2] = {math::normals(words[0], words[1]),
-                                         math::normals(words[2], words[3])};
-      const float draws[4] = {pairs[0].first, pairs[0].second, pairs[1].first, pairs[1].second};
-      for (int k = 0; k < 4 && i + k < a.dims; ++k) eps[i + k] = a.temperature * draws[k];
+      const math::PriorDraws draws = math::prior_draws(a.kind, words);
+      for (int k = 0; k < 4 && i + k < a.dims; ++k) eps[i + k] = a.temperature * draws.at[k];
     }
   });
 }
@@ -64,7 +63,7 @@ void prior_log_prob(const PriorArgs& a, Stream) {
       const math::Whitened w =
           math::whiten(a.z[z], a.mean[parameter], a.log_sd[parameter], a.bounded);
       if (a.eps) a.eps[eps] = w.eps;
-      log_prob += static_cast<double>(math::gaussian_log_prob(w.eps, w.log_sd));
+      log_prob += static_cast<double>(math::prior_log_prob(a.kind, w.eps, w.log_sd));
     });
     if (a.log_prob.data)
       a.log_prob.data[tile.image * a.log_prob.stride + tile.index] = static_cast<float>(log_prob);

@@ -3,39 +3,37 @@
 #include "kernels/cpu/neighbours.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/step_tile.h"
 
 namespace rheo::cpu::RHEO_ISA {
 namespace {
 
 /// The places of one tile's values: all [kTilePixels, ...].
 struct TileValues {
-  float* net;    // [., outputs] what the network returned: shift, then raw
-  float* moved;  // [., C / 2]  b, flat, so that the coupling is one long loop
-  float* shift;  // [., C / 2]
-  float* raw;    // [., C / 2]
-  float* log;    // [., C / 2]
-  float* state;  // [., C]
-  float* mixed;  // [., C]
+  float* state;   // [., C]
+  float* mixed;   // [., C]
+  float* moved;   // [., b] flat, so that the coupling is one long loop
+  float* shift;   // [., b]
+  float* raw;     // [., b]
+  float* log;     // [., b]
+  float* net;     // [., outputs] what the network returned: shift, then raw
+  float* scaled;  // [., b] of `tanh`
 
-  TileValues(float* at, int channels) {
-    const std::size_t full = std::size_t{kTilePixels} * channels, half = full / 2;
-    net = at, state = net + full, mixed = state + full;
-    moved = mixed + full, shift = moved + half, raw = shift + half, log = raw + half;
+  TileValues(const StepArgs& a, float* at) {
+    const std::size_t full = std::size_t{kTilePixels} * a.channels, b = moved_of(a);
+    state = at, mixed = state + full, moved = mixed + full, shift = moved + b;
+    raw = shift + b, log = raw + b, net = log + b, scaled = net + coupling_outputs(a.kind, 1) * b;
   }
-  static std::size_t floats(int channels) { return std::size_t{kTilePixels} * channels * 5; }
-};
+  static std::size_t floats(const StepArgs& a) {
+    const int each = 4 + coupling_outputs(a.kind, 1) + (a.kind == CouplingKind::tanh ? 1 : 0);
+    return std::size_t{kTilePixels} * a.channels * 2 + moved_of(a) * each;
+  }
 
-/// Sum of a tile's values in eight fixed lanes.
-float sum_of(const float* values, int count) {
-  double lanes[8] = {};
-  int i = 0;
-  for (; i + 8 <= count; i += 8)
-    for (int l = 0; l < 8; ++l) lanes[l] += static_cast<double>(values[i + l]);
-  for (; i < count; ++i) lanes[i % 8] += static_cast<double>(values[i]);
-  double sum = 0;
-  for (double lane : lanes) sum += lane;
-  return static_cast<float>(sum);
-}
+ private:
+  static std::size_t moved_of(const StepArgs& a) {
+    return a.taps.data ? std::size_t{kTilePixels} * (a.channels - a.passed) : 0;
+  }
+};
 
 /// Network outputs of a tile, from its taps.
 void gather_outputs(const StepArgs& a, const Tile& tile, int out, float* net) {
@@ -46,44 +44,55 @@ void gather_outputs(const StepArgs& a, const Tile& tile, int out, float* net) {
 
 /// One long loop over the tile's moved values; `log` only when forward.
 template <CouplingKind kKind, bool kForward>
-void move(const TileValues& v, int count) {
+void move(const TileValues& v, int count, float gain) {
   for (int i = 0; i < count; ++i) {
-    const math::CouplingScale s = math::coupling_scale<kKind>(v.raw[i]);
-    v.moved[i] = kForward ? math::coupling_forward(v.moved[i], v.shift[i], s.value)
-                          : math::coupling_inverse(v.moved[i], v.shift[i], s.value);
+    const math::CouplingScale s = math::coupling_scale<kKind>(v.raw[i], gain);
+    const math::Moved moved = kForward
+                                  ? math::coupling_forward<kKind>(v.moved[i], v.shift[i], s.value)
+                                  : math::coupling_inverse<kKind>(v.moved[i], v.shift[i], s.value);
+    v.moved[i] = moved.value;
+    if (kKind == CouplingKind::tanh) v.scaled[i] = moved.scaled;
     if (kForward) v.log[i] = s.log;
   }
 }
 
+void keep_raw(const StepArgs& a, const Tile& tile, const TileValues& v, int b) {
+  const int kept = coupling_kept(a.kind, b);
+  float* raw = a.raw + tile.row(a.grid) * kept;
+  if (kept == b) std::memcpy(raw, v.raw, sizeof(float) * tile.count * b);
+  for (int p = 0; p < (kept == 2 * b ? tile.count : 0); ++p)
+    for (int c = 0; c < b; ++c) {
+      raw[p * kept + c] = v.raw[p * b + c];
+      raw[p * kept + b + c] = v.scaled[p * b + c];
+    }
+}
+
+/// Partials of a tile, or of each image of one pixel.
+void sum_logs(const StepArgs& a, const Tile& tile, const TileValues& v, int b, bool vectors) {
+  const int images = vectors ? tile.count : 1, each = tile.count / images * b;
+  for (int n = 0; n < images; ++n)
+    a.log_det.data[(tile.image + n) * a.log_det.stride + tile.index] =
+        a.kind == CouplingKind::additive ? 0.f : sum_of(v.log + n * each, each);
+}
+
 template <bool kForward>
-void couple(const StepArgs& a, const Tile& tile, const TileValues& v) {
-  const int half = a.channels / 2, out = coupling_outputs(a.kind, a.channels);
-  const int count = tile.count * half;
+void couple(const StepArgs& a, const Tile& tile, const TileValues& v, bool vectors) {
+  const int b = a.channels - a.passed, out = coupling_outputs(a.kind, b);
+  const int count = tile.count * b;
   gather_outputs(a, tile, out, v.net);
   for (int p = 0; p < tile.count; ++p)
-    for (int c = 0; c < half; ++c) {
-      v.moved[p * half + c] = v.state[p * a.channels + half + c];
-      v.shift[p * half + c] = v.net[p * out + c];
-      v.raw[p * half + c] = out == half ? 0.f : v.net[p * out + half + c];
+    for (int c = 0; c < b; ++c) {
+      v.moved[p * b + c] = v.state[p * a.channels + a.passed + c];
+      v.shift[p * b + c] = v.net[p * out + c];
+      v.raw[p * b + c] = out == b ? 0.f : v.net[p * out + b + c];
     }
-  switch (a.kind) {
-    case CouplingKind::additive:
-      move<CouplingKind::additive, kForward>(v, count);
-      break;
-    case CouplingKind::sigmoid2:
-      move<CouplingKind::sigmoid2, kForward>(v, count);
-      break;
-    case CouplingKind::bounded:
-      move<CouplingKind::bounded, kForward>(v, count);
-      break;
-  }
+  with_kind(a.kind, [&]<CouplingKind kKind>() {
+    move<kKind, kForward>(v, count, kKind == CouplingKind::tanh ? *a.gain : 0.f);
+  });
   for (int p = 0; p < tile.count; ++p)
-    for (int c = 0; c < half; ++c) v.state[p * a.channels + half + c] = v.moved[p * half + c];
-  if (a.raw && out != half)
-    std::memcpy(a.raw + tile.row(a.grid) * half, v.raw, sizeof(float) * count);
-  if (!kForward) return;
-  a.log_det.data[tile.image * a.log_det.stride + tile.index] =
-      a.kind == CouplingKind::additive ? 0.f : sum_of(v.log, count);
+    for (int c = 0; c < b; ++c) v.state[p * a.channels + a.passed + c] = v.moved[p * b + c];
+  if (a.raw) keep_raw(a, tile, v, b);
+  if (kForward) sum_logs(a, tile, v, b, vectors);
 }
 
 /// mixed = M (state + bias) forward, M^-1 state - bias inverse: `transposed` [C, C] is indexed
@@ -130,12 +139,12 @@ void write_columns(const StepArgs& a, const Tile& tile, const float* values) {
     write_columns<std::uint16_t>(a.grid, tile, values, a.channels, a.columns);
 }
 
-/// f(p, c, i) for each value of the first half of a tile's pixels, value i of all such.
+/// f(p, c, i) for each value of a tile that columns are made of, value i of all such.
 template <class F>
-void for_each_half(const StepArgs& a, const Tile& tile, const F& f) {
-  const int half = a.channels / 2;
+void for_each_seen(const StepArgs& a, const Tile& tile, const F& f) {
+  const int seen = a.columns.channels;
   for (int p = 0; p < tile.count; ++p)
-    for (int c = 0; c < half; ++c) f(p, c, (tile.row(a.grid) + p) * half + c);
+    for (int c = 0; c < seen; ++c) f(p, c, (tile.row(a.grid) + p) * seen + c);
 }
 
 void transpose(const float* from, int n, float* to) {
@@ -144,19 +153,20 @@ void transpose(const float* from, int n, float* to) {
 }
 
 template <bool kForward>
-void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, float* scratch) {
+void step_tile(const StepArgs& a, const Tile& tile, bool vectors, const float* transposed,
+               float* scratch) {
   const int n = a.channels;
-  const TileValues v(scratch, n);
+  const TileValues v(a, scratch);
   const std::int64_t first = tile.row(a.grid) * n;
   const std::size_t bytes = sizeof(float) * tile.count * n;
   if (a.again) {
-    for_each_half(a, tile, [&](int p, int c, std::int64_t i) {
+    for_each_seen(a, tile, [&](int p, int c, std::int64_t i) {
       v.state[p * n + c] = from_bf16(static_cast<const std::uint16_t*>(a.again)[i]);
     });
     return write_columns(a, tile, v.state);
   }
   std::memcpy(v.state, a.from + first, bytes);
-  if (a.taps.data) couple<kForward>(a, tile, v);
+  if (a.taps.data) couple<kForward>(a, tile, v, vectors);
   if (a.coupled) std::memcpy(a.coupled + first, v.state, bytes);
   const float* result = v.state;
   if (a.mix) {
@@ -167,7 +177,7 @@ void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, flo
   }
   if (a.to) std::memcpy(a.to + first, result, bytes);
   if (a.kept)
-    for_each_half(a, tile, [&](int p, int c, std::int64_t i) {
+    for_each_seen(a, tile, [&](int p, int c, std::int64_t i) {
       static_cast<std::uint16_t*>(a.kept)[i] = to_bf16(result[p * n + c]);
     });
   write_columns(a, tile, result);
@@ -176,12 +186,15 @@ void step_tile(const StepArgs& a, const Tile& tile, const float* transposed, flo
 template <bool kForward>
 void step(const StepArgs& a) {
   const int n = a.channels;
-  const ThreadScratch scratch(TileValues::floats(n));
+  const StepTiles tiles(a.grid);
+  const ThreadScratch scratch(TileValues::floats(a));
   const Scratch matrix(a.mix ? std::size_t(n) * n : 0);
   if (a.mix) transpose(a.mix, n, matrix.data());
   const float* transposed = matrix.data();
-  for_each_tile(
-      a.grid, [&](const Tile& tile) { step_tile<kForward>(a, tile, transposed, scratch.mine()); });
+  parallel_for((tiles.count + tiles.together - 1) / tiles.together, [&](std::int64_t i) {
+    const Tile tile = tiles.at(i * tiles.together, tiles.count);
+    step_tile<kForward>(a, tile, tiles.vectors, transposed, scratch.mine());
+  });
 }
 
 }  // namespace

@@ -1,22 +1,27 @@
 #include "kernels/cpu/neighbours.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/step_tile.h"
 
 namespace rheo::cpu::RHEO_ISA {
 namespace {
 
-/// The sums of one part (see step_backward_part_size), and one tile's values.
+std::int64_t part_size(const StepBackwardArgs& a) {
+  return step_backward_part_size(a.kind, a.channels, a.channels - a.passed, a.taps);
+}
+
+/// The sums of one part (see step_backward_part_size).
 struct PartSums {
   float* mix;   // [C, C]
   float* sum;   // [C]
   float* bias;  // [outputs]
   float* edge;  // [taps, outputs]
+  float* gain;  // [1] of `tanh`
 
   PartSums(const StepBackwardArgs& a, std::int64_t part) {
-    mix = a.workspace + part * step_backward_part_size(a.channels, a.taps);
-    sum = mix + std::int64_t{a.channels} * a.channels;
-    bias = sum + a.channels;
-    edge = bias + a.channels;
+    const std::int64_t n = a.channels, out = coupling_outputs(a.kind, a.channels - a.passed);
+    mix = a.workspace + part * part_size(a);
+    sum = mix + n * n, bias = sum + n, edge = bias + out, gain = edge + a.taps * out;
   }
 };
 
@@ -70,39 +75,87 @@ void mix_backward(const StepBackwardArgs& a, const Tile& tile, const PartSums& s
   });
 }
 
-/// One long loop: `dy` becomes dL/dx of the moved half, draw and dshift what goes to the network.
-template <CouplingKind kKind>
-void move_backward(int count, const float* raw, const float* y, float dlog_det, float* dy,
-                   float* draw) {
+/// A tile's moved values and their gradients: all [kTilePixels, b] and flat, so that the coupling
+/// is one long loop.
+struct FlatValues {
+  const float* raw;
+  float* scaled;
+  float* dy;  // becomes dL/dx
+  float* draw;
+  float* dlog_det;               // where pixels differ in it
+  float *dshift, *dgain, *raws;  // of `tanh`
+
+  FlatValues(float* at, int b) {
+    const std::size_t size = std::size_t{kTilePixels} * b;
+    scaled = at, dy = scaled + size, draw = dy + size, dlog_det = draw + size;
+    dshift = dlog_det + size, dgain = dshift + size, raws = dgain + size;
+    raw = raws;
+  }
+  static std::size_t floats(const StepBackwardArgs& a) {
+    const std::size_t size = std::size_t{kTilePixels} * (a.channels - a.passed);
+    return size * (a.kind == CouplingKind::tanh ? 7 : 4);
+  }
+};
+
+/// `kVectors`: each pixel is an image, with a log-det of its own.
+template <CouplingKind kKind, bool kVectors>
+void move_backward(int count, float gain, float dlog_det, const FlatValues& v) {
+  // Said to be apart: more pointers than g++ would compare with one another.
+#pragma omp simd
   for (int i = 0; i < count; ++i) {
-    const math::CouplingScale s = math::coupling_scale<kKind>(raw[i]);
-    draw[i] = math::coupling_draw(y[i], dy[i], dlog_det, s.slope);
-    dy[i] *= s.value;
+    const math::CouplingGradient d = math::coupling_backward<kKind>(
+        v.raw[i], gain, v.scaled[i], v.dy[i], kVectors ? v.dlog_det[i] : dlog_det);
+    v.draw[i] = d.draw;
+    v.dy[i] = d.dx;
+    if (kKind == CouplingKind::tanh) v.dshift[i] = d.dshift, v.dgain[i] = d.dgain;
   }
 }
 
-/// Through the coupling: dv [., C] becomes the gradient of its input, net that of the network.
-void couple_backward(const StepBackwardArgs& a, const Tile& tile, float* flat, float* dv,
-                     float* net) {
-  const int n = a.channels, half = n / 2, out = coupling_outputs(a.kind, n);
-  const int count = tile.count * half;
-  float *y = flat, *dy = flat + kTilePixels * half, *draw = dy + kTilePixels * half;
-  const float* v = a.coupled + tile.row(a.grid) * n;
-  const float* raw = a.raw ? a.raw + tile.row(a.grid) * half : nullptr;
+/// What forward or inverse kept, and the gradients of the tile's moved values.
+void load_flat(const StepBackwardArgs& a, const Tile& tile, const float* dv, FlatValues& v) {
+  const int n = a.channels, b = n - a.passed, kept = coupling_kept(a.kind, b);
+  const float* raw = a.raw + tile.row(a.grid) * kept;
+  const float* scaled = kept == b ? a.coupled + tile.row(a.grid) * n + a.passed : raw + b;
+  const int stride = kept == b ? n : kept;
   for (int p = 0; p < tile.count; ++p)
-    for (int c = 0; c < half; ++c) {
-      y[p * half + c] = v[p * n + half + c];
-      dy[p * half + c] = dv[p * n + half + c];
+    for (int c = 0; c < b; ++c) {
+      v.scaled[p * b + c] = scaled[p * stride + c];
+      v.dy[p * b + c] = dv[p * n + a.passed + c];
     }
-  const float dlog_det = a.dlog_det[tile.image];
-  if (a.kind == CouplingKind::sigmoid2)
-    move_backward<CouplingKind::sigmoid2>(count, raw, y, dlog_det, dy, draw);
-  if (a.kind == CouplingKind::bounded)
-    move_backward<CouplingKind::bounded>(count, raw, y, dlog_det, dy, draw);
+  if (kept == b)
+    v.raw = raw;
+  else
+    for (int p = 0; p < tile.count; ++p)
+      for (int c = 0; c < b; ++c) v.raws[p * b + c] = raw[p * kept + c];
+}
+
+/// Through the coupling: dv [., C] becomes the gradient of its input, net that of the network.
+void couple_backward(const StepBackwardArgs& a, const Tile& tile, bool vectors,
+                     const PartSums& sums, FlatValues v, float* dv, float* net) {
+  const int n = a.channels, b = n - a.passed, out = coupling_outputs(a.kind, b);
+  if (a.kind == CouplingKind::additive) {
+    for (int p = 0; p < tile.count; ++p)
+      for (int c = 0; c < b; ++c) net[p * out + c] = dv[p * n + a.passed + c];
+    return;
+  }
+  load_flat(a, tile, dv, v);
+  for (int p = 0; p < (vectors ? tile.count : 0); ++p)
+    for (int c = 0; c < b; ++c) v.dlog_det[p * b + c] = a.dlog_det[tile.image + p];
+  const float* dshift = v.dy;
+  with_kind(a.kind, [&]<CouplingKind kKind>() {
+    if (kKind == CouplingKind::tanh) dshift = v.dshift;
+    const float gain = kKind == CouplingKind::tanh ? *a.gain : 0.f;
+    if (vectors)
+      move_backward<kKind, true>(tile.count * b, gain, 0, v);
+    else
+      move_backward<kKind, false>(tile.count * b, gain, a.dlog_det[tile.image], v);
+    if (kKind == CouplingKind::tanh) *sums.gain += sum_of(v.dgain, tile.count * b);
+  });
   for (int p = 0; p < tile.count; ++p)
-    for (int c = 0; c < half; ++c) {
-      dv[p * n + half + c] = net[p * out + c] = dy[p * half + c];
-      if (out != half) net[p * out + half + c] = draw[p * half + c];
+    for (int c = 0; c < b; ++c) {
+      dv[p * n + a.passed + c] = v.dy[p * b + c];
+      net[p * out + c] = dshift[p * b + c];
+      net[p * out + b + c] = v.draw[p * b + c];
     }
 }
 
@@ -120,11 +173,18 @@ void add_network_sums(const StepBackwardArgs& a, const Tile& tile, const PartSum
   });
 }
 
-void backward_tile(const StepBackwardArgs& a, const Tile& tile, const PartSums& sums,
+/// Floats that backward_tile needs: dy, dv and the mix's input, and of a coupling its own.
+std::size_t tile_floats(const StepBackwardArgs& a) {
+  const int b = a.channels - a.passed, full = kTilePixels * a.channels;
+  const std::size_t net = std::size_t{kTilePixels} * coupling_outputs(a.kind, b);
+  return std::size_t{3} * full + (a.taps ? net + FlatValues::floats(a) : 0);
+}
+
+void backward_tile(const StepBackwardArgs& a, const Tile& tile, bool vectors, const PartSums& sums,
                    float* scratch) {
-  const int n = a.channels, out = coupling_outputs(a.kind, n);
+  const int n = a.channels, b = n - a.passed, out = coupling_outputs(a.kind, b);
   float *dy = scratch, *dv = dy + kTilePixels * n, *input = dv + kTilePixels * n;
-  float *net = input + kTilePixels * n, *flat = net + kTilePixels * n;
+  float *net = input + kTilePixels * n, *flat = net + kTilePixels * out;
   const std::int64_t first = tile.row(a.grid) * n;
   std::memcpy(dy, a.dy + first, sizeof(float) * tile.count * n);
   if (a.dcolumns.data)
@@ -135,7 +195,7 @@ void backward_tile(const StepBackwardArgs& a, const Tile& tile, const PartSums& 
   else
     dv = dy;
   if (a.taps) {
-    couple_backward(a, tile, flat, dv, net);
+    couple_backward(a, tile, vectors, sums, FlatValues(flat, b), dv, net);
     add_network_sums(a, tile, sums, out, net);
     if (a.dtaps_type == Dtype::f32)
       scatter(a.grid, tile, net, out, static_cast<float*>(a.dtaps), a.taps * out, a.taps, out, -1);
@@ -160,29 +220,30 @@ void add_parts(const float* parts, std::int64_t stride, int count, std::int64_t 
 
 void add_all_parts(const StepBackwardArgs& a, int parts) {
   const PartSums first(a, 0);
-  const std::int64_t n = a.channels, stride = step_backward_part_size(a.channels, a.taps);
-  const int out = coupling_outputs(a.kind, a.channels);
+  const std::int64_t n = a.channels, stride = part_size(a);
+  const int out = coupling_outputs(a.kind, a.channels - a.passed);
   if (a.mix) {
     add_parts(first.mix, stride, parts, n * n, a.dmix);
     add_parts(first.sum, stride, parts, n, a.dsum);
   }
-  if (a.taps) add_parts(first.bias, stride, parts, out, a.dtap_bias);
-  if (a.taps && a.dtap_edge)
-    add_parts(first.edge, stride, parts, std::int64_t{a.taps} * out, a.dtap_edge);
+  if (a.taps == 0) return;
+  add_parts(first.bias, stride, parts, out, a.dtap_bias);
+  if (a.dtap_edge) add_parts(first.edge, stride, parts, std::int64_t{a.taps} * out, a.dtap_edge);
+  if (a.kind == CouplingKind::tanh) add_parts(first.gain, stride, parts, 1, a.dgain);
 }
 
 }  // namespace
 
 void step_backward(const StepBackwardArgs& a, Stream) {
-  const std::int64_t tiles = a.grid.count * tiles_of(a.grid);
-  const std::int64_t size = step_backward_part_size(a.channels, a.taps);
+  const StepTiles tiles(a.grid);
   const int parts = step_backward_parts(a.grid);
-  const ThreadScratch scratch(std::size_t{kTilePixels} * a.channels * 6);
+  const ThreadScratch scratch(tile_floats(a));
   parallel_for(parts, [&](std::int64_t part) {
     const PartSums sums(a, part);
-    std::memset(sums.mix, 0, sizeof(float) * size);
-    for (std::int64_t i = tiles * part / parts; i < tiles * (part + 1) / parts; ++i)
-      backward_tile(a, tile_at(a.grid, i), sums, scratch.mine());
+    std::memset(sums.mix, 0, sizeof(float) * part_size(a));
+    const std::int64_t end = tiles.count * (part + 1) / parts;
+    for (std::int64_t i = tiles.count * part / parts; i < end; i += tiles.together)
+      backward_tile(a, tiles.at(i, end), tiles.vectors, sums, scratch.mine());
   });
   add_all_parts(a, parts);
 }

@@ -7,13 +7,17 @@
 namespace rheo::cpu::RHEO_ISA {
 namespace {
 
-/// L (unit lower) and U of one mix, in double.
+/// L (unit lower) and U of one mix, in double, and room for two more matrices.
 struct Factors {
   int n;
   double *lower, *upper;
+  double* spare[2];
 
-  Factors(const WeightsArgs& a, const MixFold& m, double* at)
-      : n(m.channels), lower(at), upper(at + n * n) {
+  Factors(const WeightsArgs& a, const MixFold& m)
+      : n(m.channels),
+        lower(a.workspace + m.room),
+        upper(lower + n * n),
+        spare{upper + n * n, upper + 2 * n * n} {
     for (int i = 0; i < n; ++i)
       for (int j = 0; j < n; ++j) {
         const std::int64_t k = std::int64_t{i} * n + j;
@@ -56,12 +60,30 @@ void invert_mix(const WeightsArgs& a, const MixFold& m, const Factors& f, double
   }
 }
 
-double constant_log_det(const WeightsArgs& a, const MixFold& m) {
+/// M = Perm diag(exp(log_scale)) and M^-1 = diag(exp(-log_scale)) Perm^T.
+void fold_permutation(const WeightsArgs& a, const MixFold& m) {
+  const std::int64_t n = m.channels;
+  float *mix = a.folded + m.mix, *inverse = a.folded + m.inverse;
+  for (std::int64_t k = 0; k < n * n; ++k) mix[k] = inverse[k] = 0;
+  for (int i = 0; i < m.channels; ++i) {
+    const int j = a.permutations[m.permutation + i];
+    const double scale = math::mix_scale(a, m, j);
+    mix[i * n + j] = static_cast<float>(scale);
+    inverse[j * n + i] = static_cast<float>(1 / scale);
+  }
+}
+
+void prepare_mix(const WeightsArgs& a, const MixFold& m, double* log_det) {
   double sum = 0;
-  for (int i = 0; i < m.channels; ++i)
-    sum += static_cast<double>(a.parameters[m.log_scale + i]) +
-           static_cast<double>(a.parameters[m.log_diagonal + i]);
-  return sum * static_cast<double>(m.pixels);
+  for (int j = 0; j < m.channels; ++j) {
+    a.folded[m.folded_bias + j] = math::mix_bias(a, m, j);
+    sum += math::mix_log_det(a, m, j);
+  }
+  *log_det = sum * static_cast<double>(m.pixels);
+  if (!m.has_factors()) return fold_permutation(a, m);
+  const Factors f(a, m);
+  fold_mix(a, m, f);
+  invert_mix(a, m, f, f.spare[0]);
 }
 
 /// f(index into the matrix, index into the parameter, count) for the runs of output o's weights
@@ -75,13 +97,25 @@ void for_each_run(const ProductFold& p, int o, const F& f) {
     f((std::int64_t{t} * p.out + o) * p.stride, first + std::int64_t{t} * p.in, p.in);
 }
 
+/// f(sees), where sees(i) tells whether output o sees input i: all of them where nothing is masked,
+/// at no cost to the loops.
+template <class F>
+void with_mask(const ProductFold& p, int o, const F& f) {
+  if (p.made == MadeLayer::none) return f([](int) { return true; });
+  const math::MadeRow row = math::made_row(p, o);
+  f([row](int in) { return row.sees(in); });
+}
+
 template <class T>
 void fold_output(const WeightsArgs& a, const ProductFold& p, int o) {
   T* matrix = reinterpret_cast<T*>(static_cast<char*>(a.packed) + p.matrix);
   const float s = math::product_scale(a, p, o);
   const float* parameters = a.parameters;
-  for_each_run(p, o, [=](std::int64_t to, std::int64_t from, int count) {
-    for (int i = 0; i < count; ++i) store(matrix[to + i], parameters[from + i] * s);
+  with_mask(p, o, [&](const auto& sees) {
+    for_each_run(p, o, [=](std::int64_t to, std::int64_t from, int count) {
+      for (int i = 0; i < count; ++i)
+        store(matrix[to + i], sees(i) ? parameters[from + i] * s : 0.f);
+    });
   });
   const float bias = a.parameters[p.bias + o] * s;
   if (p.linear_bias >= 0)
@@ -114,19 +148,24 @@ ConstantGradients constant_gradients(const WeightsBackwardArgs& b, const Product
   return {row, row + 1, 1};
 }
 
-/// d = gradient * s, and the sum of gradient * parameter in eight fixed lanes.
-double pull(const float* gradient, const float* parameter, float s, int count, float* d) {
+/// d = gradient * s, and the sum of gradient * parameter in eight fixed lanes, of what is seen.
+template <class Sees>
+double pull(const float* gradient, const float* parameter, float s, int count, float* d,
+            const Sees& sees) {
   double lanes[8] = {};
   int i = 0;
   for (; i + 8 <= count; i += 8)
     for (int l = 0; l < 8; ++l) {
-      lanes[l] += static_cast<double>(gradient[i + l]) * static_cast<double>(parameter[i + l]);
-      d[i + l] = gradient[i + l] * s;
+      const bool seen = sees(i + l);
+      const double g = static_cast<double>(gradient[i + l]);
+      lanes[l] += seen ? g * static_cast<double>(parameter[i + l]) : 0;
+      d[i + l] = seen ? gradient[i + l] * s : 0;
     }
   double dot = 0;
   for (; i < count; ++i) {
-    dot += static_cast<double>(gradient[i]) * static_cast<double>(parameter[i]);
-    d[i] = gradient[i] * s;
+    const bool seen = sees(i);
+    dot += seen ? static_cast<double>(gradient[i]) * static_cast<double>(parameter[i]) : 0;
+    d[i] = seen ? gradient[i] * s : 0;
   }
   for (double lane : lanes) dot += lane;
   return dot;
@@ -138,25 +177,46 @@ void output_backward(const WeightsBackwardArgs& b, const ProductFold& p, int o) 
   const float s = math::product_scale(a, p, o);
   const float* dmatrix = b.dpacked + p.dmatrix;
   double dot = 0;
-  const auto add = [&](const float* gradient, std::int64_t parameter, int count) {
-    dot += pull(gradient, a.parameters + parameter, s, count, b.dparameters + parameter);
+  const auto add = [&](const float* gradient, std::int64_t parameter, int count, const auto& sees) {
+    dot += pull(gradient, a.parameters + parameter, s, count, b.dparameters + parameter, sees);
   };
-  for_each_run(p, o,
-               [&](std::int64_t m, std::int64_t w, int count) { add(dmatrix + m, w, count); });
+  with_mask(p, o, [&](const auto& sees) {
+    for_each_run(
+        p, o, [&](std::int64_t m, std::int64_t w, int count) { add(dmatrix + m, w, count, sees); });
+  });
   const ConstantGradients constant = constant_gradients(b, p, o);
-  add(constant.bias, p.bias + o, 1);
+  const auto always = [](int) { return true; };
+  add(constant.bias, p.bias + o, 1, always);
   for (int t = 0; t < (p.edge < 0 ? 0 : p.taps); ++t)
-    add(constant.edge + t * constant.edge_step, p.edge + o * p.taps + t, 1);
+    add(constant.edge + t * constant.edge_step, p.edge + o * p.taps + t, 1, always);
+  if (p.log_scale < 0) return;
   b.dparameters[p.log_scale + o] =
       static_cast<float>(static_cast<double>(p.gain) * static_cast<double>(s) * dot);
 }
 
-/// The formulas at the head of kernels/weights.h; `d` and `e` are C x C each.
-void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors& f, double* d,
-                  double* e) {
+/// Of W = Perm, where one entry of a column is not 0.
+void permutation_backward(const WeightsBackwardArgs& b, const MixFold& m) {
+  if (!m.has_actnorm()) return;
+  const double constant = b.dlog_det * static_cast<double>(m.pixels);
+  for (int i = 0; i < m.channels; ++i) {
+    const int j = b.forward.permutations[m.permutation + i];
+    const std::int64_t ij = m.mix + std::int64_t{i} * m.channels + j;
+    const double mij = static_cast<double>(b.forward.folded[ij]);
+    const double sum_i = static_cast<double>(b.dfolded[m.folded_bias + i]);
+    b.dparameters[m.log_scale + j] =
+        static_cast<float>(constant + mij * static_cast<double>(b.dfolded[ij]));
+    b.dparameters[m.bias + j] = static_cast<float>(mij * sum_i);
+  }
+}
+
+/// The formulas at the head of kernels/weights.h.
+void mix_backward(const WeightsBackwardArgs& b, const MixFold& m) {
+  if (!m.has_factors()) return permutation_backward(b, m);
   const WeightsArgs& a = b.forward;
+  const Factors f(a, m);
   const int n = f.n;
-  const float *g = b.dfolded + m.mix, *mix = a.folded + m.mix, *sum = b.dfolded + m.sum;
+  double *d = f.spare[0], *e = f.spare[1];
+  const float *g = b.dfolded + m.mix, *mix = a.folded + m.mix, *sum = b.dfolded + m.folded_bias;
   const double constant = b.dlog_det * static_cast<double>(m.pixels);
   for (int j = 0; j < n; ++j) {
     const double scale = math::mix_scale(a, m, j);
@@ -168,6 +228,7 @@ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors&
       dbias += mij * static_cast<double>(sum[i]);
       d[a.permutations[m.permutation + i] * n + j] = gij * scale;  // A = Perm^T dW
     }
+    if (!m.has_actnorm()) continue;
     b.dparameters[m.log_scale + j] = static_cast<float>(dscale);
     b.dparameters[m.bias + j] = static_cast<float>(dbias);
   }
@@ -187,17 +248,6 @@ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, const Factors&
         static_cast<float>(e[j * n + j] * f.upper[j * n + j] + constant);
 }
 
-/// f(factors, two more matrices, mix index) on every mix.
-template <class F>
-void for_each_mix(const WeightsArgs& a, const F& f) {
-  parallel_for(a.mix_count, [&](std::int64_t i) {
-    const MixFold& m = a.mixes[i];
-    double* room = a.workspace + m.room;
-    const std::int64_t size = std::int64_t{m.channels} * m.channels;
-    f(i, m, Factors(a, m, room), room + 2 * size, room + 3 * size);
-  });
-}
-
 /// f(product, output) on every output of every product: one parallel loop over eighths of products,
 /// in an order that gives each thread its share of all of them.
 template <class F>
@@ -214,19 +264,14 @@ void for_each_output(const WeightsArgs& a, const F& f) {
 }  // namespace
 
 void weights_prepare(const WeightsArgs& a, Stream) {
-  for_each_mix(a, [&](std::int64_t i, const MixFold& m, const Factors& f, double* x, double*) {
-    fold_mix(a, m, f);
-    invert_mix(a, m, f, x);
-    a.log_det[i] = constant_log_det(a, m);
-  });
+  parallel_for(a.mix_count, [&](std::int64_t i) { prepare_mix(a, a.mixes[i], a.log_det + i); });
   for_each_output(a, [&](const ProductFold& p, int o) {
     p.type == Dtype::f32 ? fold_output<float>(a, p, o) : fold_output<std::uint16_t>(a, p, o);
   });
 }
 
 void weights_prepare_backward(const WeightsBackwardArgs& b, Stream) {
-  for_each_mix(b.forward, [&](std::int64_t, const MixFold& m, const Factors& f, double* d,
-                              double* e) { mix_backward(b, m, f, d, e); });
+  parallel_for(b.forward.mix_count, [&](std::int64_t i) { mix_backward(b, b.forward.mixes[i]); });
   for_each_output(b.forward, [&](const ProductFold& p, int o) { output_backward(b, p, o); });
 }
 

@@ -15,25 +15,28 @@ struct Part {
   float* sum;   // [C]
   float* bias;  // [out]
   float* edge;  // [taps, out]; null: none
+  float* gain;  // [1] of `tanh`
 };
 
-__device__ __forceinline__ Part part_at(const StepBackwardArgs& a, int channels, int index,
+inline std::int64_t part_size_of(const StepBackwardArgs& a) {
+  return step_backward_part_size(a.kind, a.channels, a.channels - a.passed, a.taps);
+}
+
+__device__ __forceinline__ Part part_at(const StepBackwardArgs& a, int channels, int out, int index,
                                         std::int64_t size) {
   const std::int64_t n = channels;
   float* mix = a.workspace + index * size;
-  float* sum = mix + n * n;
-  return {mix, sum, sum + n, a.taps && a.dtap_edge ? sum + 2 * n : nullptr};
+  float *sum = mix + n * n, *bias = sum + n;
+  return {mix, sum, bias, a.taps && a.dtap_edge ? bias + out : nullptr, mix + size - 1};
 }
 
-/// What goes to the network for a tile: dshift, the second half of what goes to the coupling's
-/// input, and draw.
+/// What goes to the network for a tile: dshift, then draw, of `moved` channels each.
 struct NetworkGradient {
-  Rows<const float> dv;
-  const float* draw;  // [pixels, C / 2]
-  int half, out, taps;
+  Rows<const float> shift, draw;
+  int moved, out, taps;
 
   __device__ float at(int p, int o) const {
-    return o < half ? dv.data[p * dv.stride + half + o] : draw[p * half + o - half];
+    return o < moved ? shift.data[p * shift.stride + o] : draw.data[p * draw.stride + o - moved];
   }
 };
 
@@ -231,9 +234,11 @@ inline __device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, in
   i -= n * n;
   if (i < n) return a.mix ? a.dsum + i : nullptr;
   i -= n;
-  if (i < n) return a.taps && i < out ? a.dtap_bias + i : nullptr;
-  i -= n;
-  return a.taps && a.dtap_edge && i < a.taps * out ? a.dtap_edge + i : nullptr;
+  if (a.taps == 0) return nullptr;
+  if (i < out) return a.dtap_bias + i;
+  i -= out;
+  if (i < a.taps * out) return a.dtap_edge ? a.dtap_edge + i : nullptr;
+  return a.dgain;
 }
 
 /// A block adds up kAddValues values: each thread every kAddSlices-th part, all at once, then one
@@ -261,9 +266,9 @@ static __global__ void __launch_bounds__(kTileThreads)
 inline void add_parts(const StepBackwardArgs& a, Stream stream) {
   const int parts = step_backward_parts(a.grid);
   if (parts == 0 || (a.mix == nullptr && a.taps == 0)) return;
-  const std::int64_t size = step_backward_part_size(a.channels, a.taps);
+  const std::int64_t size = part_size_of(a);
   launch(add_parts_kernel, dim3(blocks_of(size, kAddValues)), dim3(kTileThreads), 0, stream, a,
-         parts, size, coupling_outputs(a.kind, a.channels));
+         parts, size, coupling_outputs(a.kind, a.channels - a.passed));
 }
 
 }  // namespace rheo::cuda

@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) prior_log_prob_kernel(PriorArgs a, I
     for (int i = 0; i < kWidth; ++i) {
       const math::Whitened w = math::whiten(z.at[i], mean.at[i], log_sd.at[i], a.bounded);
       eps.at[i] = w.eps;
-      log_prob += static_cast<double>(math::gaussian_log_prob(w.eps, w.log_sd));
+      log_prob += static_cast<double>(math::prior_log_prob(a.kind, w.eps, w.log_sd));
     }
     if (a.eps == nullptr) return;
     if constexpr (kEpsAligned) {
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       const math::PriorGradient g =
-          math::prior_gradient(z.at[i], mean.at[i], log_sd.at[i], a.bounded, dlog_prob);
+          math::prior_gradient(a.kind, z.at[i], mean.at[i], log_sd.at[i], a.bounded, dlog_prob);
       dz.at[i] = g.dz, dmean.at[i] = -g.dz, dlog_sd.at[i] = g.dlog_sd;
     }
     store(b.dz + at.z, dz);
@@ -125,7 +125,7 @@ __device__ RowGradient sum_of_pixels(const PriorBackwardArgs& b, std::int64_t n,
 #pragma unroll 4
   for (std::int64_t p = lane; p < pixels; p += lanes) {
     const math::PriorGradient g =
-        math::prior_gradient(z[p * a.z_stride], mean, log_sd, a.bounded, dlog_prob);
+        math::prior_gradient(a.kind, z[p * a.z_stride], mean, log_sd, a.bounded, dlog_prob);
     sum.mean -= static_cast<double>(g.dz);
     sum.log_sd += static_cast<double>(g.dlog_sd);
   }
@@ -204,10 +204,9 @@ __global__ void __launch_bounds__(kNoiseThreads) prior_noise_kernel(NoiseArgs a,
   const std::int64_t first = block * 4;
   if (first >= a.dims) return;
   const auto words = math::random_block(a.seed, Purpose::latents, a.first + n, block);
-  const math::NormalPair low = math::normals(words[0], words[1]);
-  const math::NormalPair high = math::normals(words[2], words[3]);
-  const Vector<float, 4> eps = {{a.temperature * low.first, a.temperature * low.second,
-                                 a.temperature * high.first, a.temperature * high.second}};
+  const math::PriorDraws draws = math::prior_draws(a.kind, words);
+  const Vector<float, 4> eps = {{a.temperature * draws.at[0], a.temperature * draws.at[1],
+                                 a.temperature * draws.at[2], a.temperature * draws.at[3]}};
   float* image = a.eps + n * a.dims;
   if constexpr (kVector) {
     store_at(image, block, eps);

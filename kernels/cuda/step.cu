@@ -27,24 +27,30 @@ __device__ __forceinline__ void gather_outputs(const StepArgs& a, const Images& 
   });
 }
 
-/// Moves the second half.
+/// Moves all but the passed channels.
 template <CouplingKind kKind>
-__device__ __forceinline__ void move(const StepArgs& a, const Tile& tile, int channels,
-                                     const StepBlock& block) {
-  constexpr bool kAffine = kKind != CouplingKind::additive;
-  const int half = channels / 2, out = kAffine ? channels : half;
+__device__ __forceinline__ void move(const StepArgs& a, const Tile& tile, const StepBlock& block) {
+  constexpr bool kAffine = kKind != CouplingKind::additive, kTanh = kKind == CouplingKind::tanh;
+  const int passed = block.passed, b = block.channels - passed, out = coupling_outputs(kKind, b);
   const float* net = block.at(block.room.mixed);
+  const float gain = kTanh ? *a.gain : 0.f;
   double log = 0;
 #pragma unroll 1
-  for (int k = thread(); k < tile.count * half; k += kTileThreads) {
-    const int p = k / half, c = k - p * half;
-    const float raw = kAffine ? net[p * out + half + c] : 0.f;
-    const math::CouplingScale s = math::coupling_scale<kKind>(raw);
-    float& moved = block.state().data[p * block.room.stride + half + c];
-    moved = block.forward ? math::coupling_forward(moved, net[p * out + c], s.value)
-                          : math::coupling_inverse(moved, net[p * out + c], s.value);
+  for (int k = thread(); k < tile.count * b; k += kTileThreads) {
+    const int p = k / b, c = k - p * b;
+    const float raw = kAffine ? net[p * out + b + c] : 0.f;
+    const math::CouplingScale s = math::coupling_scale<kKind>(raw, gain);
+    float& value = block.state().data[p * block.room.stride + passed + c];
+    const math::Moved moved = block.forward
+                                  ? math::coupling_forward<kKind>(value, net[p * out + c], s.value)
+                                  : math::coupling_inverse<kKind>(value, net[p * out + c], s.value);
+    value = moved.value;
     if (kAffine) log += static_cast<double>(s.log);
-    if (kAffine && a.raw) a.raw[tile.row * half + k] = raw;
+    if (kAffine && !kTanh && a.raw) a.raw[tile.row * b + k] = raw;
+    if (kTanh && a.raw) {
+      float* kept = a.raw + (tile.row + p) * (2 * b) + c;
+      kept[0] = raw, kept[b] = moved.scaled;
+    }
   }
   if constexpr (kAffine) {
     if (!block.forward) return;
@@ -53,46 +59,51 @@ __device__ __forceinline__ void move(const StepArgs& a, const Tile& tile, int ch
   }
 }
 
-__device__ __forceinline__ void couple(const StepArgs& a, const Tile& tile, int channels,
+__device__ __forceinline__ void couple(const StepArgs& a, const Tile& tile,
                                        const StepBlock& block) {
   switch (a.kind) {
     case CouplingKind::additive:
-      return move<CouplingKind::additive>(a, tile, channels, block);
+      return move<CouplingKind::additive>(a, tile, block);
     case CouplingKind::sigmoid2:
-      return move<CouplingKind::sigmoid2>(a, tile, channels, block);
+      return move<CouplingKind::sigmoid2>(a, tile, block);
     case CouplingKind::bounded:
-      return move<CouplingKind::bounded>(a, tile, channels, block);
+      return move<CouplingKind::bounded>(a, tile, block);
+    case CouplingKind::tanh:
+      return move<CouplingKind::tanh>(a, tile, block);
+    case CouplingKind::exponential:
+      return move<CouplingKind::exponential>(a, tile, block);
   }
 }
 
 template <class T>
 __device__ __forceinline__ void write_columns(const StepArgs& a, const Images& images,
-                                              const Tile& tile, const SeenRows& seen, int half,
-                                              const T* keys, const StepBlock& block) {
+                                              const Tile& tile, const SeenRows& seen, const T* keys,
+                                              const StepBlock& block) {
   const Columns& c = a.columns;
-  write_rows<+1, true>(
-      Matrix<T>{static_cast<T*>(c.data) + tile.row * c.stride, c.stride, c.taps, half, c.edge},
-      seen, keys, images.width, block.aligned);
+  write_rows<+1, true>(Matrix<T>{static_cast<T*>(c.data) + tile.row * c.stride, c.stride, c.taps,
+                                 block.columns, c.edge},
+                       seen, keys, images.width, block.aligned);
 }
 
 /// Columns of what an earlier pass kept.
 template <class T>
 __device__ __forceinline__ void columns_again(const StepArgs& a, const Images& images,
-                                              const Tile& tile, int half, const StepBlock& block) {
+                                              const Tile& tile, const StepBlock& block) {
+  const int n = block.columns;
   T* keys = reinterpret_cast<T*>(block.at(block.room.keys));
-  const auto* again = static_cast<const __nv_bfloat16*>(a.again) + tile.row * half;
-  for (int k = thread(); k < tile.count * half; k += kTileThreads)
+  const auto* again = static_cast<const __nv_bfloat16*>(a.again) + tile.row * n;
+  for (int k = thread(); k < tile.count * n; k += kTileThreads)
     round_to(keys[k], to_float(again[k]));
   const SeenRows seen = find_rows<+1>(images, tile, block.seen);
   __syncthreads();
-  write_columns(a, images, tile, seen, half, keys, block);
+  write_columns(a, images, tile, seen, keys, block);
 }
 
 /// From the coupled state to all outputs.
 template <bool kWhole, class T>
 __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, const Tile& tile,
-                                       int channels, const SeenRows& seen, const StepBlock& block) {
-  const int half = channels / 2;
+                                       const SeenRows& seen, const StepBlock& block) {
+  const int channels = block.channels, n = block.columns;
   T* keys = reinterpret_cast<T*>(block.at(block.room.keys));
   const auto copy = [&](float* to, const Rows<float>& from) {
     with_width(channels, block.aligned, [&]<int kWidth>() {
@@ -101,39 +112,40 @@ __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, 
   };
   if (a.coupled) copy(a.coupled, block.state());
   if (a.mix)
-    mix<kWhole>(a, tile.count, channels, keys, block);
+    mix<kWhole>(a, tile.count, keys, block);
   else
-    for (int k = thread(); k < tile.count * half; k += kTileThreads)
-      round_to(keys[k], block.state().data[k / half * block.room.stride + k % half]);
+    for (int k = thread(); k < tile.count * n; k += kTileThreads)
+      round_to(keys[k], block.state().data[k / n * block.room.stride + k % n]);
   __syncthreads();
   if (a.to) copy(a.to, a.mix ? block.mixed() : block.state());
   if (a.kept) {
-    auto* kept = static_cast<__nv_bfloat16*>(a.kept) + tile.row * half;
-    for (int k = thread(); k < tile.count * half; k += kTileThreads)
+    auto* kept = static_cast<__nv_bfloat16*>(a.kept) + tile.row * n;
+    for (int k = thread(); k < tile.count * n; k += kTileThreads)
       round_to(kept[k], to_float(keys[k]));
   }
-  if (a.columns.data) write_columns(a, images, tile, seen, half, keys, block);
+  if (a.columns.data) write_columns(a, images, tile, seen, keys, block);
 }
 
 template <bool kWhole, class T>
 __device__ __forceinline__ void step_piece(const StepArgs& a, const Images& images,
-                                           const Tile& tile, int channels, const StepBlock& block) {
-  if (a.again) return columns_again<T>(a, images, tile, channels / 2, block);
+                                           const Tile& tile, const StepBlock& block) {
+  if (a.again) return columns_again<T>(a, images, tile, block);
+  const int channels = block.channels, b = channels - block.passed;
   with_width(channels, block.aligned, [&]<int kWidth>() {
     start_copy<kWidth>(block.state(), {a.from + tile.row * channels, channels}, channels,
                        round_up(channels, 4), tile.count);
   });
   if (a.taps.data && a.kind == CouplingKind::additive)
-    gather_outputs(a, images, tile, channels / 2, block);
+    gather_outputs(a, images, tile, b, block);
   else if (a.taps.data)
-    gather_outputs(a, images, tile, channels, block);
+    gather_outputs(a, images, tile, 2 * b, block);
   const SeenRows seen = find_rows<+1>(images, tile, block.seen);
   wait_for_copies();
   if (a.taps.data) {
-    couple(a, tile, channels, block);
+    couple(a, tile, block);
     __syncthreads();
   }
-  finish<kWhole, T>(a, images, tile, channels, seen, block);
+  finish<kWhole, T>(a, images, tile, seen, block);
 }
 
 /// One block, one tile, and once over its memory: everything that depends on nothing else is on its
@@ -147,13 +159,22 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
   RHEO_SHARED(SeenRow, seen_rows, [kMaxSeenRows]);
   RHEO_SHARED(double, logs, [kWarps]);
   if (thread() < kWarps) logs[thread()] = 0;
-  const StepBlock block = {
-      StepRoom::of(channels, kWhole), memory, seen_rows, logs, forward, kWhole || aligned};
+  const int passed = kWhole ? channels / 2 : a.passed;
+  const int columns = kWhole ? channels / 2 : a.columns.channels;
+  const StepBlock block = {kWhole ? StepRoom::of_halves(kChannels) : StepRoom::of(a),
+                           memory,
+                           seen_rows,
+                           logs,
+                           channels,
+                           passed,
+                           columns,
+                           forward,
+                           kWhole || aligned};
   const Tile tile = tile_at(images, blockIdx.x);
-  if (a.mix) start_mix<kWhole>(a, channels, block);
+  if (a.mix) start_mix<kWhole>(a, block);
   for (int at = 0; at < (kWhole ? 1 : tile.count); at += block.room.pixels) {
     if (at) __syncthreads();  // the pixels before are written
-    step_piece<kWhole, T>(a, images, piece_of(tile, at, block.room.pixels), channels, block);
+    step_piece<kWhole, T>(a, images, piece_of(tile, at, block.room.pixels), block);
   }
   if (!forward || a.taps.data == nullptr || thread() != 0) return;
   double log_det = 0;
@@ -167,16 +188,19 @@ void launch_step(const StepArgs& a, bool forward, bool aligned, Stream stream) {
   const bool bf16 = a.columns.data && a.columns.type == Dtype::bf16;
   launch(bf16 ? step_kernel<kChannels, __nv_bfloat16> : step_kernel<kChannels, float>,
          dim3(blocks_of(a.grid.count * images.tiles, 1)), dim3(kTileThreads),
-         sizeof(float) * StepRoom::of(a.channels, kChannels != 0).floats, stream, a, images,
-         forward, aligned);
+         sizeof(float) * (kChannels ? StepRoom::of_halves(kChannels) : StepRoom::of(a)).floats,
+         stream, a, images, forward, aligned);
 }
 
 void step(const StepArgs& a, bool forward, Stream stream) {
   const bool aligned = all_aligned({a.from, a.to, a.taps.data, a.taps.bias, a.taps.edge, a.raw,
                                     a.coupled, a.mix, a.bias, a.columns.data});
-  if (aligned && a.channels == 12) return launch_step<12>(a, forward, aligned, stream);
-  if (aligned && a.channels == 24) return launch_step<24>(a, forward, aligned, stream);
-  if (aligned && a.channels == 48) return launch_step<48>(a, forward, aligned, stream);
+  const bool columns = a.columns.data || a.kept || a.again;
+  const bool halves = aligned && (a.taps.data == nullptr || a.passed * 2 == a.channels) &&
+                      (!columns || a.columns.channels * 2 == a.channels);
+  if (halves && a.channels == 12) return launch_step<12>(a, forward, aligned, stream);
+  if (halves && a.channels == 24) return launch_step<24>(a, forward, aligned, stream);
+  if (halves && a.channels == 48) return launch_step<48>(a, forward, aligned, stream);
   launch_step<0>(a, forward, aligned, stream);
 }
 

@@ -2,88 +2,48 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/part_sums.cuh"
+#include "kernels/cuda/step_backward_mix.cuh"
 #include "kernels/cuda/tile.cuh"
 #include "kernels/step.h"
 
 namespace rheo::cuda {
 namespace {
 
-// What a block holds of a matrix at a time that it cannot hold all of.
-constexpr int kMixRows = 32;
-constexpr int kMixColumns = 128;
-
-/// A block's shared memory: where its pieces start, in floats, each on 16 bytes.
-struct Room {
-  int pixels;           // at a time
-  int stride;           // of a state
-  int mix, mix_stride;  // M
-  int bias;
-  int dy;       // [pixels, stride]
-  int dv;       // [pixels, stride]; without a mix it is dy
-  int coupled;  // [pixels, stride]
-  int raw;      // [pixels, C / 2]; draw once it is known
-  int floats;
-
-  /// `whole_mix`: of channels that there is a kernel for.
-  RHEO_HD static Room of(int channels, bool whole_mix) {
-    Room room;
-    room.pixels = tile_pixels(channels);
-    room.stride = shared_stride(channels);
-    room.mix = 0;
-    room.mix_stride = shared_stride(whole_mix || channels < kMixColumns ? channels : kMixColumns);
-    room.bias = room.mix_stride * (whole_mix ? channels : kMixRows);
-    room.dy = room.bias + room.stride;
-    room.dv = room.dy + room.pixels * room.stride;
-    room.coupled = room.dv + room.pixels * room.stride;
-    room.raw = room.coupled + room.pixels * room.stride;
-    room.floats = room.raw + round_up(room.pixels * channels / 2, 4);
-    return room;
-  }
-};
-
-/// What all threads of a block know.
-struct Block {
-  Room room;
-  float* memory;
-  SeenRow* seen;
-  int channels;
-  bool aligned;  // all that is in device memory, for vectors of 16 bytes
-
-  __device__ float* at(int piece) const { return memory + piece; }
-  __device__ Rows<float> state(int piece) const { return {memory + piece, room.stride}; }
-};
-
-/// Starts to copy what a tile needs. With columns' gradients the first half of dy comes later.
+/// Starts to copy what a tile needs. With columns' gradients the first channels of dy come later.
 __device__ __forceinline__ void start_inputs(const StepBackwardArgs& a, const Tile& tile,
-                                             const Block& block) {
-  const int n = block.channels, half = n / 2;
+                                             const BackwardBlock& block) {
+  const int n = block.channels, b = n - block.passed;
   const std::int64_t at = tile.row * n;
   const bool affine = a.taps && a.kind != CouplingKind::additive;
-  with_width(half, block.aligned, [&]<int kWidth>() {
-    const int skipped = a.dcolumns.data ? half : 0;
+  // A width that divides both divides their difference.
+  with_width(n | block.columns, block.aligned, [&]<int kWidth>() {
+    const int skipped = a.dcolumns.data ? block.columns : 0;
     start_copy<kWidth>({block.at(block.room.dy) + skipped, block.room.stride},
                        {a.dy + at + skipped, n}, n - skipped, n - skipped, tile.count);
-    if (affine)
-      start_copy<kWidth>({block.at(block.room.raw), half}, {a.raw + tile.row * half, half}, half,
-                         half, tile.count);
   });
-  if (a.mix || affine)
+  if (affine)
+    with_width(b, block.aligned, [&]<int kWidth>() {
+      const int kept = coupling_kept(a.kind, b);
+      start_copy<kWidth>({block.at(block.room.raw), kept}, {a.raw + tile.row * kept, kept}, kept,
+                         kept, tile.count);
+    });
+  if (a.mix || (affine && a.kind != CouplingKind::tanh))
     with_width(n, block.aligned, [&]<int kWidth>() {
       start_copy<kWidth>(block.state(block.room.coupled), {a.coupled + at, n}, n, round_up(n, 4),
                          tile.count);
     });
 }
 
-/// The first half of dy and what the columns' gradients add to it.
+/// The first channels of dy and what the columns' gradients add to them.
 __device__ __forceinline__ void gather_columns(const StepBackwardArgs& a, const Images& images,
-                                               const Tile& tile, const Block& block) {
-  const int n = block.channels, half = n / 2;
+                                               const Tile& tile, const BackwardBlock& block) {
+  const int n = block.channels;
   const Columns& c = a.dcolumns;
   const Neighbours from = {static_cast<const float*>(c.data) + tile.row * c.stride, c.stride,
-                           c.taps, half, nullptr};
+                           c.taps, block.columns, nullptr};
   const float* dy = a.dy + tile.row * n;
   float* to = block.at(block.room.dy);
-  with_width(half, block.aligned, [&]<int kWidth>() {
+  with_width(n | block.columns, block.aligned, [&]<int kWidth>() {
     using V = Vector<float, kWidth>;
     gather<-1, kWidth>(
         from, images, tile, [&](int p, int o) { return load<kWidth>(dy + p * n + o); },
@@ -91,102 +51,39 @@ __device__ __forceinline__ void gather_columns(const StepBackwardArgs& a, const 
   });
 }
 
-/// Rows and columns of M that are in shared memory.
-struct MixPiece {
-  int row, rows, column, columns;
-};
-
-/// dv = M^T dy, or that much more of it. A thread takes four columns for `kPixels` pixels: every
-/// access to shared memory is of 16 bytes.
-template <int kPixels>
-__device__ __forceinline__ void multiply(const MixPiece& m, int count, const Block& block) {
-  const int quads = (m.columns + 3) / 4, groups = (count + kPixels - 1) / kPixels;
-  const int stride = block.room.stride;
-#pragma unroll 1
-  for (int k = thread(); k < groups * quads; k += kTileThreads) {
-    const int group = k / quads, j = (k - group * quads) * 4;
-    const float* matrix = block.at(block.room.mix) + j;
-    float* dv = block.at(block.room.dv) + m.column + j;
-    Vector<float, 4> sum[kPixels];
-    const float* dy[kPixels];
-#pragma unroll
-    for (int x = 0; x < kPixels; ++x) {
-      const int p = min(group + x * groups, count - 1);
-      dy[x] = block.at(block.room.dy) + p * stride + m.row;
-      sum[x] = {};
-      if (m.row != 0 && group + x * groups < count) sum[x] = load<4>(dv + p * stride);
-    }
-    const auto take = [&]<int kRows>(int i) {
-      Vector<float, kRows> d[kPixels];
-#pragma unroll
-      for (int x = 0; x < kPixels; ++x) d[x] = load<kRows>(dy[x] + i);
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        const Vector<float, 4> w = load<4>(matrix + (i + r) * block.room.mix_stride);
-#pragma unroll
-        for (int x = 0; x < kPixels; ++x)
-#pragma unroll
-          for (int c = 0; c < 4; ++c) sum[x].at[c] += w.at[c] * d[x].at[r];
-      }
-    };
-#pragma unroll(kPixels == 1 ? 2 : 1)
-    for (int i = 0; i + 4 <= m.rows; i += 4) take.template operator()<4>(i);
-    if (m.rows % 4 != 0) take.template operator()<2>(m.rows - 2);
-#pragma unroll
-    for (int x = 0; x < kPixels; ++x)
-      if (group + x * groups < count) store(dv + (group + x * groups) * stride, sum[x]);
-  }
-}
-
-template <bool kWhole>
-__device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int count,
-                                             const Block& block) {
-  const int n = block.channels;
-  const auto take = [&](const MixPiece& m) {
-    const int quads = (m.columns + 3) / 4;
-    if (quads * kTilePixels > kTileThreads && quads * count > kTileThreads)
-      multiply<2>(m, count, block);
-    else
-      multiply<1>(m, count, block);
-  };
-  if constexpr (kWhole) {
-    take({0, n, 0, n});
-  } else {
-    for (int column = 0; column < n; column += kMixColumns)
-      for (int row = 0; row < n; row += kMixRows) {
-        const MixPiece m = {row, min(kMixRows, n - row), column, min(kMixColumns, n - column)};
-        __syncthreads();  // whoever read the piece before is done with it
-        with_width(n, block.aligned, [&]<int kWidth>() {
-          start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride},
-                             {a.mix + std::int64_t{row} * n + column, n}, m.columns,
-                             round_up(m.columns, 4), m.rows);
-        });
-        wait_for_copies();
-        take(m);
-      }
-  }
-}
-
-/// dv becomes the gradient of the coupling's input, raw becomes draw; `net` [pixels, out] is what
-/// goes to the network.
+/// dv becomes the gradient of the coupling's input, raw what goes to the network but for what the
+/// two share; `net` [pixels, out] is all that goes there.
 template <CouplingKind kKind, class T>
-__device__ __forceinline__ void move_backward(const Tile& tile, Rows<float> dv, float dlog_det,
-                                              T* net, const Block& block) {
-  constexpr bool kAffine = kKind != CouplingKind::additive;
-  const int half = block.channels / 2, out = kAffine ? block.channels : half;
-  const float* v = block.at(block.room.coupled);
+__device__ __forceinline__ void move_backward(const StepBackwardArgs& a, const Tile& tile,
+                                              Rows<float> dv, T* net, const BackwardBlock& block) {
+  constexpr bool kAffine = kKind != CouplingKind::additive, kTanh = kKind == CouplingKind::tanh;
+  const int passed = block.passed, b = block.channels - passed;
+  const int out = coupling_outputs(kKind, b), kept = coupling_kept(kKind, b);
+  const float* v = block.at(block.room.coupled) + passed;
   float* raw = block.at(block.room.raw);
+  const float dlog_det = a.dlog_det[tile.image], gain = kTanh ? *a.gain : 0.f;
+  double dgain = 0;
 #pragma unroll 1
-  for (int k = thread(); k < tile.count * half; k += kTileThreads) {
-    const int p = k / half, c = k - p * half;
-    float& dy = dv.data[p * dv.stride + half + c];
+  for (int k = thread(); k < tile.count * b; k += kTileThreads) {
+    const int p = k / b, c = k - p * b;
+    float& dy = dv.data[p * dv.stride + passed + c];
     if constexpr (kAffine) {
-      const math::CouplingScale s = math::coupling_scale<kKind>(raw[k]);
-      raw[k] = math::coupling_draw(v[p * dv.stride + half + c], dy, dlog_det, s.slope);
-      dy *= s.value;
-      round_to(net[p * out + half + c], raw[k]);
+      float& draw = raw[p * kept + c];
+      const float scaled = kTanh ? raw[p * kept + b + c] : v[p * dv.stride + c];
+      const math::CouplingGradient d =
+          math::coupling_backward<kKind>(draw, gain, scaled, dy, dlog_det);
+      draw = d.draw, dy = d.dx;
+      round_to(net[p * out + c], d.dshift);
+      round_to(net[p * out + b + c], d.draw);
+      if (kTanh) raw[p * kept + b + c] = d.dshift, dgain += static_cast<double>(d.dgain);
+    } else {
+      round_to(net[p * out + c], dy);
     }
-    round_to(net[p * out + c], dy);
+  }
+  if constexpr (kTanh) {
+    for (int lanes = 16; lanes > 0; lanes /= 2)
+      dgain += __shfl_down_sync(0xffffffffu, dgain, lanes);
+    if (thread() % 32 == 0) block.gains[thread() / 32] += dgain;
   }
 }
 
@@ -195,20 +92,24 @@ template <class T, class Sums>
 __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const Images& images,
                                                 const Tile& tile, Rows<float> dv, int out,
                                                 const SeenRows& seen, Sums& sums,
-                                                const Block& block) {
+                                                const BackwardBlock& block) {
   // The mix has read dy; without a mix nobody used the room of dv.
   T* net = reinterpret_cast<T*>(block.at(a.mix ? block.room.dy : block.room.dv));
-  const float dlog_det = a.dlog_det[tile.image];
   if (a.kind == CouplingKind::additive)
-    move_backward<CouplingKind::additive>(tile, dv, dlog_det, net, block);
+    move_backward<CouplingKind::additive>(a, tile, dv, net, block);
   if (a.kind == CouplingKind::sigmoid2)
-    move_backward<CouplingKind::sigmoid2>(tile, dv, dlog_det, net, block);
+    move_backward<CouplingKind::sigmoid2>(a, tile, dv, net, block);
   if (a.kind == CouplingKind::bounded)
-    move_backward<CouplingKind::bounded>(tile, dv, dlog_det, net, block);
+    move_backward<CouplingKind::bounded>(a, tile, dv, net, block);
+  if (a.kind == CouplingKind::tanh) move_backward<CouplingKind::tanh>(a, tile, dv, net, block);
+  if (a.kind == CouplingKind::exponential)
+    move_backward<CouplingKind::exponential>(a, tile, dv, net, block);
   __syncthreads();
-  sums.add_network(
-      {{dv.data, dv.stride}, block.at(block.room.raw), block.channels / 2, out, a.taps}, seen,
-      tile.count);
+  const int b = block.channels - block.passed;
+  const float* raw = block.at(block.room.raw);
+  NetworkGradient d = {{dv.data + block.passed, dv.stride}, {raw, b}, b, out, a.taps};
+  if (a.kind == CouplingKind::tanh) d.shift = {raw + b, 2 * b}, d.draw.stride = 2 * b;
+  sums.add_network(d, seen, tile.count);
   const int stride = a.taps * out;
   const Matrix<T> to = {static_cast<T*>(a.dtaps) + tile.row * stride, stride, a.taps, out, false};
   write_rows<-1, false>(to, seen, net, images.width, block.aligned);
@@ -216,8 +117,9 @@ __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const
 
 template <bool kWhole, class T, class Sums>
 __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const Images& images,
-                                               const Tile& tile, Sums& sums, const Block& block) {
-  const int n = block.channels;
+                                               const Tile& tile, Sums& sums,
+                                               const BackwardBlock& block) {
+  const int n = block.channels, b = n - block.passed;
   start_inputs(a, tile, block);
   if (a.dcolumns.data) gather_columns(a, images, tile, block);
   const SeenRows seen = a.taps ? find_rows<-1>(images, tile, block.seen) : SeenRows{};
@@ -231,9 +133,9 @@ __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const 
     __syncthreads();
   }
   if (a.taps && a.kind == CouplingKind::additive)
-    couple_backward<T>(a, images, tile, dv, n / 2, seen, sums, block);
+    couple_backward<T>(a, images, tile, dv, b, seen, sums, block);
   else if (a.taps)
-    couple_backward<T>(a, images, tile, dv, n, seen, sums, block);
+    couple_backward<T>(a, images, tile, dv, 2 * b, seen, sums, block);
   with_width(n, block.aligned, [&]<int kWidth>() {
     copy_out<kWidth>(a.dx + tile.row * n, {dv.data, dv.stride}, n, tile.count);
   });
@@ -248,8 +150,23 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
   const int n = kWhole ? kChannels : a.channels;
   RHEO_DYNAMIC_SHARED(float, memory);
   RHEO_SHARED(SeenRow, seen, [kMaxSeenRows]);
-  const Block block = {Room::of(n, kWhole), memory, seen, n, kWhole || aligned};
-  PartSums<kChannels> sums(part_at(a, n, static_cast<int>(blockIdx.x), part_size), part_size);
+  RHEO_SHARED(double, gains, [kTileThreads / 32]);
+  if (thread() < kTileThreads / 32) gains[thread()] = 0;
+  const int passed = kWhole ? n / 2 : a.passed, columns = kWhole ? n / 2 : a.dcolumns.channels;
+  const BackwardBlock block = {kWhole ? BackwardRoom::of_halves(a, kChannels) : BackwardRoom::of(a),
+                               memory,
+                               seen,
+                               gains,
+                               n,
+                               passed,
+                               columns,
+                               kWhole || aligned};
+  // Asked again where it is wanted: kept over the loop it would cost registers.
+  const auto part = [&] {
+    const int out = coupling_outputs(a.kind, n - passed);
+    return part_at(a, n, out, static_cast<int>(blockIdx.x), part_size);
+  };
+  PartSums<kChannels> sums(part(), part_size);
   if (a.mix)
     with_width(n, block.aligned, [&]<int kWidth>() {
       start_copy<kWidth>({block.at(block.room.bias), 0}, {a.bias, 0}, n, round_up(n, 4), 1);
@@ -264,26 +181,33 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
       __syncthreads();  // the pixels are written
     }
   }
-  sums.finish(a, a.kind == CouplingKind::additive ? n / 2 : n, memory);
+  sums.finish(a, coupling_outputs(a.kind, n - passed), memory);
+  if (a.taps == 0 || a.kind != CouplingKind::tanh || thread() != 0) return;
+  double dgain = 0;
+  for (double gain : gains) dgain += gain;
+  *part().gain = static_cast<float>(dgain);
 }
 
 template <int kChannels, class T>
 void launch_backward(const StepBackwardArgs& a, bool aligned, Stream stream) {
   const Images images(a.grid);
-  const int floats = Room::of(a.channels, kChannels != 0).floats;
+  const int floats =
+      (kChannels ? BackwardRoom::of_halves(a, kChannels) : BackwardRoom::of(a)).floats;
   constexpr int kSums = PartSums<kChannels>::kFloats;
   launch(step_backward_kernel<kChannels, T>, dim3(step_backward_parts(a.grid)), dim3(kTileThreads),
          sizeof(float) * (floats > kSums ? floats : kSums), stream, a, images,
-         a.grid.count * images.tiles, step_backward_part_size(a.channels, a.taps), aligned);
+         a.grid.count * images.tiles, part_size_of(a), aligned);
 }
 
 template <class T>
 void backward(const StepBackwardArgs& a, Stream stream) {
   const bool aligned =
       all_aligned({a.dy, a.dcolumns.data, a.mix, a.bias, a.coupled, a.raw, a.dtaps, a.dx});
-  if (aligned && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
-  if (aligned && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);
-  if (aligned && a.channels == 48) return launch_backward<48, T>(a, aligned, stream);
+  const bool halves = aligned && (a.taps == 0 || a.passed * 2 == a.channels) &&
+                      (a.dcolumns.data == nullptr || a.dcolumns.channels * 2 == a.channels);
+  if (halves && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
+  if (halves && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);
+  if (halves && a.channels == 48) return launch_backward<48, T>(a, aligned, stream);
   launch_backward<0, T>(a, aligned, stream);
 }
 

@@ -20,13 +20,24 @@ struct StepRoom {
   int before, after;    // added to the state, taken off M times that
   int state;            // [pixels, stride]; zero behind the last channel
   int mixed;            // [pixels, stride]; until the mix, what the network returned
-  int keys;             // [pixels, C / 2] of the columns' type
+  int keys;             // [pixels, columns.channels] of the columns' type
   int floats;
 
-  /// `whole_mix`: of channels that there is a kernel for.
-  RHEO_HD static StepRoom of(int channels, bool whole_mix) {
+  /// Of channels that there is a kernel for: half of them pass, and columns show the same half.
+  RHEO_HD static StepRoom of_halves(int channels) {
+    return of(channels, channels, channels / 2, true);
+  }
+
+  RHEO_HD static StepRoom of(const StepArgs& a) {
+    const int outputs = a.taps.data ? coupling_outputs(a.kind, a.channels - a.passed) : 0;
+    return of(a.channels, outputs, a.columns.channels, false);
+  }
+
+ private:
+  RHEO_HD static StepRoom of(int channels, int outputs, int columns, bool whole_mix) {
+    const int widest = channels > outputs ? channels : outputs;
     StepRoom room;
-    room.pixels = tile_pixels(channels);
+    room.pixels = tile_pixels(widest);
     room.stride = shared_stride(channels);
     room.mix = 0;
     room.mix_stride = shared_stride(whole_mix ? channels : kMixColumns);
@@ -34,8 +45,9 @@ struct StepRoom {
     room.after = room.before + room.stride;
     room.state = room.after + room.stride;
     room.mixed = room.state + room.pixels * room.stride;
-    room.keys = room.mixed + room.pixels * room.stride;
-    room.floats = room.keys + round_up(room.pixels * channels / 2, 4);
+    room.keys =
+        room.mixed + room.pixels * (outputs > room.stride ? round_up(outputs, 4) : room.stride);
+    room.floats = room.keys + round_up(room.pixels * columns, 4);
     return room;
   }
 };
@@ -46,6 +58,8 @@ struct StepBlock {
   float* memory;
   SeenRow* seen;
   double* logs;  // sums of log s so far, one a warp
+  int channels, passed;
+  int columns;  // their channels
   bool forward;
   bool aligned;  // all that is in device memory, for vectors of 16 bytes
 
@@ -56,7 +70,8 @@ struct StepBlock {
 
 /// M and its bias, as far as they stay for the block's whole life.
 template <bool kWhole>
-__device__ __forceinline__ void start_mix(const StepArgs& a, int channels, const StepBlock& block) {
+__device__ __forceinline__ void start_mix(const StepArgs& a, const StepBlock& block) {
+  const int channels = block.channels;
   with_width(channels, block.aligned, [&]<int kWidth>() {
     const int padded = round_up(channels, 4);
     float *before = block.at(block.room.before), *after = block.at(block.room.after);
@@ -77,10 +92,10 @@ struct MixPiece {
 /// A thread takes four rows for `kPixels` pixels: every access to shared memory is of 16 bytes, and
 /// rows a quarter apart keep the lanes of a warp in different banks.
 template <int kPixels, class T>
-__device__ __forceinline__ void multiply(const MixPiece& m, int count, int channels, T* keys,
+__device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
                                          const StepBlock& block) {
   const int quarter = (m.rows + 3) / 4, groups = (count + kPixels - 1) / kPixels;
-  const int stride = block.room.stride, half = channels / 2;
+  const int stride = block.room.stride, columns = block.columns;
   const float *matrix = block.at(block.room.mix), *before = block.at(block.room.before);
   const float* after = block.at(block.room.after);
 #pragma unroll 1
@@ -128,7 +143,7 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, int chann
         if (group + x * groups >= count) continue;
         const float value = m.last ? y[x][r] - after[i] : y[x][r];
         block.mixed().data[p[x] * stride + i] = value;
-        if (m.last && i < half) round_to(keys[p[x] * half + i], value);
+        if (m.last && i < columns) round_to(keys[p[x] * columns + i], value);
       }
     }
   }
@@ -137,14 +152,14 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, int chann
 /// mixed = M (state + bias), or M state - bias, of a matrix that is in shared memory (`kWhole`) or
 /// comes there piece by piece.
 template <bool kWhole, class T>
-__device__ __forceinline__ void mix(const StepArgs& a, int count, int channels, T* keys,
-                                    const StepBlock& block) {
+__device__ __forceinline__ void mix(const StepArgs& a, int count, T* keys, const StepBlock& block) {
+  const int channels = block.channels;
   const auto take = [&](const MixPiece& m) {
     if (kTilePixels * ((m.rows + 3) / 4) > kTileThreads &&
         count * ((m.rows + 3) / 4) > kTileThreads)
-      multiply<2>(m, count, channels, keys, block);
+      multiply<2>(m, count, keys, block);
     else
-      multiply<1>(m, count, channels, keys, block);
+      multiply<1>(m, count, keys, block);
   };
   if constexpr (kWhole) {
     take({0, channels, 0, channels, true, true});

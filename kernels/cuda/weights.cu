@@ -126,20 +126,36 @@ __device__ void invert_slab(const WeightsArgs& a, const MixFold& m, const Slab& 
   }
 }
 
-/// P (sum log_scale + sum log_diagonal), by one warp.
-__device__ void constant_log_det(const WeightsArgs& a, const MixFold& m, double* log_det) {
+/// The bias, and P (sum log_scale + sum log_diagonal), by one warp.
+__device__ void fold_vectors(const WeightsArgs& a, const MixFold& m, double* log_det) {
   double sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < m.channels; i += 32)
-    sum += static_cast<double>(a.parameters[m.log_scale + i]) +
-           static_cast<double>(a.parameters[m.log_diagonal + i]);
+  for (int j = static_cast<int>(threadIdx.x); j < m.channels; j += 32) {
+    a.folded[m.folded_bias + j] = math::mix_bias(a, m, j);
+    sum += math::mix_log_det(a, m, j);
+  }
   sum = warp_sum(sum);
   if (threadIdx.x == 0) *log_det = sum * static_cast<double>(m.pixels);
 }
 
+/// A share of the rows of M = Perm diag(exp(log_scale)) and M^-1 = diag(exp(-log_scale)) Perm^T.
+__device__ void fold_permutation(const WeightsArgs& a, const MixFold& m, int share) {
+  const int* permutation = a.permutations + m.permutation;
+  for (int i = share; i < m.channels; i += kMixShares) {
+    const int one = permutation[i];
+    const double scale = math::mix_scale(a, m, one), own = 1 / math::mix_scale(a, m, i);
+    const std::int64_t row = std::int64_t{i} * m.channels;
+    for (int j = static_cast<int>(threadIdx.x); j < m.channels; j += kWeightsThreads) {
+      a.folded[m.mix + row + j] = j == one ? static_cast<float>(scale) : 0.f;
+      a.folded[m.inverse + row + j] = permutation[j] == i ? static_cast<float>(own) : 0.f;
+    }
+  }
+}
+
 __device__ void prepare_mix(const WeightsArgs& a, int index, int share, double* near) {
   const MixFold& m = a.mixes[index];
+  if (share == kMixShares - 1 && threadIdx.x < 32) fold_vectors(a, m, a.log_det + index);
+  if (!m.has_factors()) return fold_permutation(a, m, share);
   const Slab s(a, m, share, near);
-  if (share == kMixShares - 1 && threadIdx.x < 32) constant_log_det(a, m, a.log_det + index);
   const int slabs = (m.channels + kSlab - 1) / kSlab;
   for (int task = share; task < 2 * slabs; task += kMixShares) {
     if (task < slabs)
@@ -150,12 +166,14 @@ __device__ void prepare_mix(const WeightsArgs& a, int index, int share, double* 
   }
 }
 
-/// A warp writes count vectors, s times as large; four loads of each lane are under way at once.
-template <int kWidth, class T>
-__device__ void scale_vectors(const float* values, T* scaled, int count, float s, int lane) {
+/// A warp writes values first, first + 1, ... of a piece, s times as large or 0 where not seen:
+/// count vectors. Four loads of each lane are under way at once.
+template <int kWidth, class T, class Sees>
+__device__ void scale_vectors(const float* piece, T* row, int first, int count, float s, int lane,
+                              const Sees& sees) {
   constexpr int kLoads = 4;
-  const auto* from = reinterpret_cast<const Vector<float, kWidth>*>(values) + lane;
-  auto* to = reinterpret_cast<Vector<T, kWidth>*>(scaled) + lane;
+  const auto* from = reinterpret_cast<const Vector<float, kWidth>*>(piece + first) + lane;
+  auto* to = reinterpret_cast<Vector<T, kWidth>*>(row + first) + lane;
   for (int left = count - lane; left > 0; left -= 32 * kLoads) {
     Vector<float, kWidth> v[kLoads] = {};
 #pragma unroll
@@ -164,9 +182,10 @@ __device__ void scale_vectors(const float* values, T* scaled, int count, float s
 #pragma unroll
     for (int l = 0; l < kLoads; ++l) {
       if (32 * l >= left) break;
+      const int at = first + (count - left + 32 * l) * kWidth;
       Vector<T, kWidth> y;
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i) round_to(y.at[i], v[l].at[i] * s);
+      for (int i = 0; i < kWidth; ++i) round_to(y.at[i], sees(at + i) ? v[l].at[i] * s : 0.f);
       to[32 * l] = y;
     }
     from += 32 * kLoads, to += 32 * kLoads;
@@ -206,8 +225,10 @@ __device__ void prepare_product(const WeightsArgs& a, const ProductFold& p, int 
     T* to = matrix + pieces.row_of(i) * p.stride;
     const float s = math::product_scale(a, p, pieces.output_of(i));
     const int whole = aligned(from, 4) && aligned(to, 4) ? pieces.length / 4 * 4 : 0;
-    scale_vectors<4>(from, to, whole / 4, s, lane);
-    scale_vectors<1>(from + whole, to + whole, pieces.length - whole, s, lane);
+    with_mask(p, pieces.output_of(i), [&](const auto& sees) {
+      scale_vectors<4>(from, to, 0, whole / 4, s, lane, sees);
+      scale_vectors<1>(from, to, whole, pieces.length - whole, s, lane, sees);
+    });
     fold_constants(a, p, pieces, i, to, s, lane);
   }
 }

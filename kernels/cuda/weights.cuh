@@ -116,4 +116,13 @@ struct Pieces {
   }
 };
 
+/// f(sees), where sees(i) tells whether value i of a piece that belongs to an output is seen: all
+/// of them where nothing is masked, at no cost to the loops.
+template <class F>
+__device__ __forceinline__ void with_mask(const ProductFold& p, int output, const F& f) {
+  if (p.made == MadeLayer::none) return f([](int) { return true; });
+  const math::MadeRow row = math::made_row(p, output);
+  f([row](int i) { return row.sees(i); });
+}
+
 }  // namespace rheo::cuda

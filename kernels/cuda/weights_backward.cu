@@ -15,7 +15,7 @@ __device__ void scale_slab(const WeightsBackwardArgs& b, const MixFold& m, const
                            double constant, Partial* partial) {
   const WeightsArgs& a = b.forward;
   const int n = s.n, column = first + 2 * s.pair;
-  const float *g = b.dfolded + m.mix, *mix = a.folded + m.mix, *sum = b.dfolded + m.sum;
+  const float *g = b.dfolded + m.mix, *mix = a.folded + m.mix, *sum = b.dfolded + m.folded_bias;
   const int* permutation = a.permutations + m.permutation;
   double scale[2] = {}, dscale[2] = {}, dbias[2] = {};
 #pragma unroll
@@ -42,7 +42,7 @@ __device__ void scale_slab(const WeightsBackwardArgs& b, const MixFold& m, const
   }
   __syncthreads();
   const int t = static_cast<int>(threadIdx.x), j = first + t % kSlab;
-  if (t >= kSums || j >= n) return;
+  if (!m.has_actnorm() || t >= kSums || j >= n) return;
   double total = t < kSlab ? constant : 0;
   for (int row = 0; row < kSlabRows; ++row) total += partial[row][t];
   b.dparameters[(t < kSlab ? m.log_scale : m.bias) + j] = static_cast<float>(total);
@@ -105,8 +105,25 @@ __device__ void lower_backward(const WeightsBackwardArgs& b, const MixFold& m, c
   }
 }
 
+/// A share of the channels of W = Perm, where one entry of a column is not 0.
+__device__ void permutation_backward(const WeightsBackwardArgs& b, const MixFold& m, int share) {
+  if (!m.has_actnorm()) return;
+  const double constant = b.dlog_det * static_cast<double>(m.pixels);
+  for (int i = share * kWeightsThreads + static_cast<int>(threadIdx.x); i < m.channels;
+       i += kMixShares * kWeightsThreads) {
+    const int j = b.forward.permutations[m.permutation + i];
+    const std::int64_t ij = m.mix + std::int64_t{i} * m.channels + j;
+    const double m_ij = static_cast<double>(b.forward.folded[ij]);
+    const double sum_i = static_cast<double>(b.dfolded[m.folded_bias + i]);
+    b.dparameters[m.log_scale + j] =
+        static_cast<float>(constant + m_ij * static_cast<double>(b.dfolded[ij]));
+    b.dparameters[m.bias + j] = static_cast<float>(m_ij * sum_i);
+  }
+}
+
 __device__ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, int share,
                              double* near, Partial* partial) {
+  if (!m.has_factors()) return permutation_backward(b, m, share);
   const Slab s(b.forward, m, share, near);
   const int slabs = (m.channels + kSlab - 1) / kSlab;
   for (int task = share; task < 2 * slabs; task += kMixShares) {
@@ -118,16 +135,23 @@ __device__ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, int
   }
 }
 
-/// d(parameter) = s d(folded) of count vectors, by a warp; the sum of d(folded) parameter of this
-/// lane's. Four loads of each kind are under way at once.
-template <int kWidth>
-__device__ double pull_vectors(const float* gradients, const float* parameters, float* pulled,
-                               int count, float s, int lane) {
+/// A piece of weights with their gradients.
+struct PulledPiece {
+  const float *gradient, *parameter;
+  float* to;
+};
+
+/// d(parameter) = s d(folded) of values first, first + 1, ... of a piece, by a warp, or 0 where not
+/// seen: count vectors. The sum of d(folded) parameter of this lane's. Four loads of each kind are
+/// under way at once.
+template <int kWidth, class Sees>
+__device__ double pull_vectors(const PulledPiece& piece, int first, int count, float s, int lane,
+                               const Sees& sees) {
   constexpr int kLoads = 4;
   using Values = Vector<float, kWidth>;
-  const auto* from = reinterpret_cast<const Values*>(gradients) + lane;
-  const auto* at = reinterpret_cast<const Values*>(parameters) + lane;
-  auto* to = reinterpret_cast<Values*>(pulled) + lane;
+  const auto* from = reinterpret_cast<const Values*>(piece.gradient + first) + lane;
+  const auto* at = reinterpret_cast<const Values*>(piece.parameter + first) + lane;
+  auto* to = reinterpret_cast<Values*>(piece.to + first) + lane;
   double dot = 0;
   for (int left = count - lane; left > 0; left -= 32 * kLoads) {
     Values g[kLoads] = {}, w[kLoads] = {};
@@ -137,11 +161,13 @@ __device__ double pull_vectors(const float* gradients, const float* parameters, 
 #pragma unroll
     for (int l = 0; l < kLoads; ++l) {
       if (32 * l >= left) break;
+      const int index = first + (count - left + 32 * l) * kWidth;
       Values y;
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) {
-        y.at[i] = g[l].at[i] * s;
-        dot += static_cast<double>(g[l].at[i]) * static_cast<double>(w[l].at[i]);
+        const bool seen = sees(index + i);
+        y.at[i] = seen ? g[l].at[i] * s : 0.f;
+        if (seen) dot += static_cast<double>(g[l].at[i]) * static_cast<double>(w[l].at[i]);
       }
       to[32 * l] = y;
     }
@@ -178,17 +204,18 @@ __device__ void product_backward(const WeightsBackwardArgs& b, const ProductFold
     for (int t = 0; t < pieces.taps; ++t) {
       const int piece = o * pieces.taps + t;
       const std::int64_t at = p.weight + std::int64_t{piece} * pieces.length;
-      const float* gradient = b.dpacked + p.dmatrix + pieces.row_of(piece) * p.stride;
-      const float* parameter = b.forward.parameters + at;
-      float* to = b.dparameters + at;
-      const bool vector = aligned(gradient, 4) && aligned(parameter, 4) && aligned(to, 4);
+      const PulledPiece pulled = {b.dpacked + p.dmatrix + pieces.row_of(piece) * p.stride,
+                                  b.forward.parameters + at, b.dparameters + at};
+      const bool vector =
+          aligned(pulled.gradient, 4) && aligned(pulled.parameter, 4) && aligned(pulled.to, 4);
       const int whole = vector ? pieces.length / 4 * 4 : 0;
-      dot += pull_vectors<4>(gradient, parameter, to, whole / 4, s, lane);
-      dot += pull_vectors<1>(gradient + whole, parameter + whole, to + whole, pieces.length - whole,
-                             s, lane);
+      with_mask(p, o, [&](const auto& sees) {
+        dot += pull_vectors<4>(pulled, 0, whole / 4, s, lane, sees);
+        dot += pull_vectors<1>(pulled, whole, pieces.length - whole, s, lane, sees);
+      });
     }
     dot = warp_sum(dot + pull_constants(b, p, pieces, o, s, lane));
-    if (lane == 0)
+    if (lane == 0 && p.log_scale >= 0)
       b.dparameters[p.log_scale + o] =
           static_cast<float>(static_cast<double>(p.gain) * static_cast<double>(s) * dot);
   }

@@ -11,6 +11,7 @@
 
 #include "rheo/npy.h"
 #include "src/check.h"
+#include "src/data/points.h"
 #include "src/io/cifar.h"
 #include "src/io/file.h"
 #include "src/io/idx.h"
@@ -99,16 +100,15 @@ LoadedImages from_idx(const std::string& path, bool with_labels) {
   return loaded;
 }
 
-LoadedImages from_npy(const std::string& path) {
+LoadedArray from_npy(const std::string& path) {
   NpyArray array = read_npy(path);
-  auto* images = std::get_if<Pixels>(&array);
-  require_file(images, path, ": images must be uint8; got another type");
-  return from_bytes(std::move(*images), path);
+  if (auto* images = std::get_if<Pixels>(&array)) return from_bytes(std::move(*images), path);
+  return points_from(std::move(array), path);
 }
 
 }  // namespace
 
-LoadedImages read_array_file(const std::string& path, bool with_labels) {
+LoadedArray read_array_file(const std::string& path, bool with_labels) {
   switch (kind_of(path)) {
     case Kind::cifar:
       return from_cifar({path});

@@ -1,16 +1,20 @@
 #pragma once
 
 #include <string>
+#include <variant>
 
 #include "rheo/tensor.h"
 #include "src/data/loaded.h"
 
 namespace rheo {
 
-/// A file of many images, told by its name and first bytes: CIFAR-10 (.bin), IDX, .npy of uint8.
-/// An IDX file's labels come from the labels file beside it, unless `with_labels` is false.
+using LoadedArray = std::variant<LoadedImages, Tensor>;
+
+/// A file of many images, told by its name and first bytes: CIFAR-10 (.bin), IDX, .npy of uint8; or
+/// points [N, D], .npy of floats. An IDX file's labels come from the labels file beside it, unless
+/// `with_labels` is false.
 /// @throws Error bad_file for another kind of file or a damaged one.
-LoadedImages read_array_file(const std::string& path, bool with_labels);
+LoadedArray read_array_file(const std::string& path, bool with_labels);
 
 /// True where a folder holds data_batch_*.bin, the training set of CIFAR-10.
 bool is_cifar_folder(const std::string& folder);

@@ -1,12 +1,14 @@
 #include "rheo/dataset.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdio>
 #include <limits>
 #include <utility>
 
 #include "src/check.h"
+#include "src/data/points.h"
 #include "src/io/sizes.h"
 
 namespace rheo {
@@ -21,6 +23,12 @@ class Hash {
 
   void add(std::uint64_t number) {
     for (int shift = 0; shift < 64; shift += 8) add(static_cast<std::uint8_t>(number >> shift));
+  }
+
+  /// Bit by bit, so that -0 is not 0.
+  void add(float number) {
+    const auto bits = std::bit_cast<std::uint32_t>(number);
+    for (int shift = 0; shift < 32; shift += 8) add(static_cast<std::uint8_t>(bits >> shift));
   }
 
   std::uint64_t value() const { return value_; }
@@ -50,10 +58,25 @@ int classes_of(const Labels& labels, std::int64_t count) {
   return *most + 1;
 }
 
+/// Items first .. first + count - 1.
+template <class T>
+Array<T> rows(const Array<T>& all, std::int64_t first, std::int64_t count) {
+  const std::int64_t row = static_cast<std::int64_t>(all.data.size()) / all.shape[0];
+  const auto begin = all.data.begin() + first * row;
+  Array<T> part{all.shape, {begin, begin + count * row}};
+  part.shape[0] = count;
+  return part;
+}
+
 }  // namespace
 
 Dataset::Dataset(Pixels images, Labels labels)
     : Dataset(std::move(images), std::move(labels), {}) {}
+
+Dataset::Dataset(Tensor points) : points_(std::move(points)) {
+  const std::string wrong = wrong_with_points(points_);
+  require(wrong.empty(), "Dataset: ", wrong);
+}
 
 Dataset::Dataset(Pixels images, Labels labels, std::vector<std::string> class_names)
     : images_(std::move(images)), labels_(std::move(labels)), class_names_(std::move(class_names)) {
@@ -65,12 +88,10 @@ Dataset::Dataset(Pixels images, Labels labels, std::vector<std::string> class_na
 
 Dataset Dataset::slice(std::int64_t first, std::int64_t count) const {
   require(first >= 0 && count >= 1 && first <= size() - count, "Dataset::slice: must lie within ",
-          size(), " images; got ", count, " from ", first);
+          size(), is_points() ? " points" : " images", "; got ", count, " from ", first);
   return guarded("Dataset::slice", [&] {
-    const std::int64_t dims = images_.shape[1] * images_.shape[2] * images_.shape[3];
-    const auto pixels = images_.data.begin() + first * dims;
-    Pixels images{images_.shape, {pixels, pixels + count * dims}};
-    images.shape[0] = count;
+    if (is_points()) return Dataset(rows(points_, first, count));
+    Pixels images = rows(images_, first, count);
     Labels labels;
     if (!labels_.empty()) labels.assign(labels_.begin() + first, labels_.begin() + first + count);
     Dataset part(std::move(images), std::move(labels), class_names_);
@@ -81,12 +102,14 @@ Dataset Dataset::slice(std::int64_t first, std::int64_t count) const {
 
 std::string Dataset::fingerprint() const {
   return guarded("Dataset::fingerprint", [&] {
+    const Shape& shape = is_points() ? points_.shape : images_.shape;
     Hash hash;
-    for (const std::int64_t dim : images_.shape) hash.add(static_cast<std::uint64_t>(dim));
+    for (const std::int64_t dim : shape) hash.add(static_cast<std::uint64_t>(dim));
     for (const std::uint8_t pixel : images_.data) hash.add(pixel);
+    for (const float value : points_.data) hash.add(value);
     for (const int label : labels_) hash.add(static_cast<std::uint64_t>(label));
     std::string text;
-    for (const std::int64_t dim : images_.shape) {
+    for (const std::int64_t dim : shape) {
       if (!text.empty()) text += 'x';
       text += std::to_string(dim);
     }

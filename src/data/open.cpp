@@ -21,18 +21,30 @@ void require_options(const DatasetOptions& options) {
           width);
 }
 
-LoadedImages load(const std::string& path, const DatasetOptions& options,
-                  const Progress& progress) {
+/// Points are as they are.
+void require_plain(const std::string& path, const Tensor& points, const DatasetOptions& options) {
+  require_file(options.height == 0 && options.width == 0 && options.fit == Fit::refuse, path,
+               ": must hold images, to bring to a size; got points ", to_string(points.shape));
+  require_file(options.labels.empty(), path, ": must hold images, to have labels; got points ",
+               to_string(points.shape));
+}
+
+LoadedArray load(const std::string& path, const DatasetOptions& options, const Progress& progress) {
   std::error_code error;
   const bool folder = std::filesystem::is_directory(path, error);
   if (folder && !is_cifar_folder(path)) return read_folder(path, options, progress);
-  LoadedImages loaded =
-      folder ? read_cifar_folder(path) : read_array_file(path, options.labels.empty());
+  LoadedArray array =
+      folder ? LoadedArray(read_cifar_folder(path)) : read_array_file(path, options.labels.empty());
+  if (const auto* points = std::get_if<Tensor>(&array)) {
+    require_plain(path, *points, options);
+    return array;
+  }
+  auto& loaded = std::get<LoadedImages>(array);
   Size size{loaded.images.shape[1], loaded.images.shape[2]};
   if (options.height > 0) size.height = options.height;
   if (options.width > 0) size.width = options.width;
   loaded.images = fitted(std::move(loaded.images), size, options.fit, path);
-  return loaded;
+  return array;
 }
 
 void replace_labels(LoadedImages& loaded, const std::string& path, const std::string& images) {
@@ -49,7 +61,9 @@ Dataset Dataset::open(const std::string& path, const DatasetOptions& options,
                       const Progress& progress) {
   return guarded(path.c_str(), [&] {
     require_options(options);
-    LoadedImages loaded = load(path, options, progress);
+    LoadedArray array = load(path, options, progress);
+    if (auto* points = std::get_if<Tensor>(&array)) return Dataset(std::move(*points));
+    auto& loaded = std::get<LoadedImages>(array);
     if (!options.labels.empty()) replace_labels(loaded, options.labels, path);
     return Dataset(std::move(loaded.images), std::move(loaded.labels),
                    std::move(loaded.class_names));

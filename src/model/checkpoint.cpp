@@ -89,7 +89,7 @@ void check_tensors(const std::string& path, const SafetensorsFile& file, const L
 /// Refuses a config whose tensors no file of this size can hold, before even the list of them is
 /// made: each flow step has over hidden^2 values, and each has a dozen tensors.
 void check_size(const std::string& path, const ModelConfig& c, std::size_t bytes) {
-  const double hidden = c.hidden, steps = static_cast<double>(c.steps) * c.levels;
+  const double hidden = c.hidden, steps = static_cast<double>(c.steps) * std::max(1, c.levels);
   const double least = 4.0 * steps * (hidden * hidden + 12);
   require_file(least <= static_cast<double>(bytes), path, ": the config asks for over ", least,
                " bytes of tensors; the file has ", bytes);

@@ -16,8 +16,20 @@ std::int64_t latent_offset(const Layout& layout, int level) {
 }  // namespace
 
 CouplingKind Flow::kind() const {
+  if (config_.is_autoregressive()) return CouplingKind::exponential;
   if (config_.coupling == Coupling::additive) return CouplingKind::additive;
+  if (config_.scale == Scale::tanh) return CouplingKind::tanh;
   return config_.scale == Scale::sigmoid2 ? CouplingKind::sigmoid2 : CouplingKind::bounded;
+}
+
+void Flow::enter(const FlowBuffers& b, int l, const float* from, float* to) const {
+  if (!config_.is_vector()) return backend_.squeeze_forward(squeeze_of(b, l, from, to), stream());
+  if (from != to) backend_.copy(to, from, b.count * config_.dims() * sizeof(float), stream());
+}
+
+void Flow::leave(const FlowBuffers& b, int l, const float* from, float* to) const {
+  if (!config_.is_vector()) return backend_.squeeze_inverse(squeeze_of(b, l, from, to), stream());
+  if (from != to) backend_.copy(to, from, b.count * config_.dims() * sizeof(float), stream());
 }
 
 SqueezeArgs Flow::squeeze_of(const FlowBuffers& b, int l, const float* from, float* to) const {
@@ -33,46 +45,63 @@ Partials Flow::partials_of(const FlowBuffers& b, int level, int step) const {
 
 Taps Flow::taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const {
   const ProductFold& conv3 = layout_.conv(step_index(level, step), 2);
-  return {b.scratch[0].taps, 9, w.folded + conv3.folded_bias,
+  return {b.scratch[0].taps, conv3.taps, w.folded + conv3.folded_bias,
           conv3.edge < 0 ? nullptr : w.folded + conv3.folded_edge};
+}
+
+void Flow::couple(StepArgs& step, const FlowBuffers& b, const Weights& w, int l, int k) const {
+  step.passed = layout_.levels[l].passed;
+  step.taps = taps_of(b, w, l, k);
+  step.kind = kind();
+  step.gain = gain_of(w, l, k);
+}
+
+const float* Flow::gain_of(const Weights& w, int l, int k) const {
+  return layout_.gains < 0 ? nullptr : w.parameters + layout_.gains + step_index(l, k);
 }
 
 PriorArgs Flow::top_of(const FlowBuffers& b, const Weights& w, const int* labels,
                        float* eps) const {
-  const int l = config_.levels - 1, channels = layout_.levels[l].channels;
+  const int l = layout_.scales() - 1, channels = layout_.levels[l].channels;
+  const float* zeros = w.folded + layout_.zeros;
   return {.grid = b.levels[l].grid,
           .channels = channels,
           .z = b.levels[l].state,
           .z_stride = channels,
-          .mean = w.parameters + layout_.prior_mean,
-          .log_sd = w.parameters + layout_.prior_log_sd,
+          .mean = layout_.prior_mean < 0 ? zeros : w.parameters + layout_.prior_mean,
+          .log_sd = layout_.prior_log_sd < 0 ? zeros : w.parameters + layout_.prior_log_sd,
           .parameter_stride = channels,
           .by_label = true,
           .labels = labels,
-          .bounded = config_.scale == Scale::bounded,
+          .bounded = prior_is_bounded(),
           .eps = eps ? eps + latent_offset(layout_, l) : nullptr,
           .eps_stride = config_.dims(),
-          .log_prob = partials_of(b, l, config_.steps)};
+          .log_prob = partials_of(b, l, config_.steps),
+          .kind = prior_kind()};
 }
 
-PriorArgs Flow::split_of(const FlowBuffers& b, int l, float* eps) const {
+PriorArgs Flow::split_of(const FlowBuffers& b, const Weights& w, int l, float* eps) const {
   const int channels = layout_.levels[l].channels, half = channels / 2;
+  const bool learned = layout_.has_learned_splits();
+  const float* zeros = w.folded + layout_.zeros;
   return {.grid = b.levels[l].grid,
           .channels = half,
           .z = b.levels[l].state + half,
           .z_stride = channels,
-          .mean = b.levels[l].split,
-          .log_sd = b.levels[l].split + half,
+          .mean = learned ? b.levels[l].split : zeros,
+          .log_sd = learned ? b.levels[l].split + half : zeros,
           .parameter_stride = channels,
-          .by_label = false,
+          .by_label = !learned,
           .labels = nullptr,
-          .bounded = config_.scale == Scale::bounded,
+          .bounded = prior_is_bounded(),
           .eps = eps ? eps + latent_offset(layout_, l) : nullptr,
           .eps_stride = config_.dims(),
-          .log_prob = partials_of(b, l, config_.steps)};
+          .log_prob = partials_of(b, l, config_.steps),
+          .kind = prior_kind()};
 }
 
 void Flow::split_parameters(const FlowBuffers& b, const Weights& w, int l) const {
+  if (!layout_.has_learned_splits()) return;
   const ProductFold& split = layout_.split(l);
   const FlowBuffers::Level& level = b.levels[l];
   backend_.linear_forward({.rows = level.grid.pixels(),
@@ -148,15 +177,16 @@ void Flow::forward_level(const FlowBuffers& b, const Weights& w, int l, float* e
     step.to = buffers.state;
     step.columns = buffers.split_columns;
     if (k >= 0) {
+      if (config_.family == Family::iaf) return_latents(b, w, l, k);
       network(b, w, l, k);
-      step.taps = taps_of(b, w, l, k), step.kind = kind();
+      couple(step, b, w, l, k);
       step.log_det = partials_of(b, l, k);
       if (b.keep != Keep::invert)
         step.raw = buffers.steps[k].raw, step.coupled = buffers.steps[k].coupled;
     }
     if (k + 1 < config_.steps) {
       const MixFold& mix = layout_.mixes[step_index(l, k + 1)];
-      step.mix = w.folded + mix.mix, step.bias = w.parameters + mix.bias;
+      step.mix = w.folded + mix.mix, step.bias = w.folded + mix.folded_bias;
       step.columns = buffers.steps[k + 1].columns;
       step.kept = buffers.steps[k + 1].kept;
     }
@@ -164,14 +194,13 @@ void Flow::forward_level(const FlowBuffers& b, const Weights& w, int l, float* e
   }
   if (!level.has_split) return;
   split_parameters(b, w, l);
-  backend_.prior_log_prob(split_of(b, l, eps), stream());
+  backend_.prior_log_prob(split_of(b, w, l, eps), stream());
 }
 
 void Flow::forward(const FlowBuffers& b, const Weights& w, const float* x, const int* labels,
                    float* eps) const {
-  for (int l = 0; l < config_.levels; ++l) {
-    const float* from = l == 0 ? x : b.levels[l - 1].state;
-    backend_.squeeze_forward(squeeze_of(b, l, from, b.levels[l].entry), stream());
+  for (int l = 0; l < layout_.scales(); ++l) {
+    enter(b, l, l == 0 ? x : b.levels[l - 1].state, b.levels[l].entry);
     forward_level(b, w, l, eps);
   }
   top_log_prob(b, w, labels, eps);
@@ -199,9 +228,9 @@ void Flow::inverse_start(const FlowBuffers& b, const Weights& w, const float* ep
   float* latents = const_cast<float*>(eps);
   if (layout_.levels[l].has_split) {
     columns.columns = level.split_columns;
-    backend_.step_inverse(columns, stream());
+    if (columns.columns.data) backend_.step_inverse(columns, stream());
     split_parameters(b, w, l);
-    backend_.prior_sample(split_of(b, l, latents), stream());
+    backend_.prior_sample(split_of(b, w, l, latents), stream());
   } else {
     backend_.prior_sample(top_of(b, w, labels, latents), stream());
   }
@@ -212,12 +241,13 @@ void Flow::inverse_start(const FlowBuffers& b, const Weights& w, const float* ep
 void Flow::inverse_step(const FlowBuffers& b, const Weights& w, int l, int k) const {
   const FlowBuffers::Level& level = b.levels[l];
   const MixFold& mix = layout_.mixes[step_index(l, k)];
+  if (config_.family == Family::maf) return_vectors(b, w, l, k);
   network(b, w, l, k);
   StepArgs step{};
   step.grid = level.grid, step.channels = layout_.levels[l].channels;
   step.from = step.to = level.state;
-  step.taps = taps_of(b, w, l, k), step.kind = kind();
-  step.mix = w.folded + mix.inverse, step.bias = w.parameters + mix.bias;
+  couple(step, b, w, l, k);
+  step.mix = w.folded + mix.inverse, step.bias = w.folded + mix.folded_bias;
   if (k > 0) step.columns = level.steps[k - 1].columns;
   backend_.step_inverse(step, stream());
 }

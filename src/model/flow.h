@@ -62,15 +62,16 @@ struct FlowBuffers {
   struct Step {
     Columns columns;
     Hidden hidden;   // [P, hidden] each; null: made again when it is wanted
-    float* raw;      // [P, C / 2]
+    float* raw;      // [P, coupling_kept(...)]
     float* coupled;  // [P, C]
-    void* kept;      // [P, C / 2] bf16: the network's input
+    void* kept;      // [P, seen] bf16: the network's input
   };
   struct Level {
     Grid grid;
     float* entry;   // [P, C] squeezed input
     float* state;   // [P, C]
     float* dstate;  // [P, C]
+    float* turn;    // [P, C] between passes of an autoregressive layer; null in other flows
     std::vector<Step> steps;
     Columns split_columns;
     float* split;   // [P, C] mean and log_sd
@@ -86,7 +87,7 @@ struct FlowBuffers {
   /// What a step's gradients of weights are made of: two in turn, where those of one step are
   /// still being made beside the next step's work; else both are the same.
   struct Scratch {
-    float* taps;    // [P, 9 outputs] of the step at hand; backward: its gradient
+    float* taps;    // [P, taps outputs] of the step at hand; backward: its gradient
     Hidden hidden;  // of the rows at hand
     void* dh1;      // [rows, hidden]
     void* dh2;      // [rows, hidden]
@@ -99,7 +100,7 @@ struct FlowBuffers {
   double* log_prob;  // [N]
 };
 
-/// The order of calls: a Glow in both directions and its gradient, on any backend. Holds no memory.
+/// The order of calls: a flow in both directions and its gradient, on any backend. Holds no memory.
 class Flow {
  public:
   Flow(const ModelConfig& config, const Layout& layout, const Queue& queue, Dtype network)
@@ -153,11 +154,19 @@ class Flow {
   Taps taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const;
 
   CouplingKind kind() const;
-  int outputs(int channels) const { return coupling_outputs(kind(), channels); }
+  PriorKind prior_kind() const {
+    return config_.prior == Prior::logistic ? PriorKind::logistic : PriorKind::gaussian;
+  }
+  int outputs(const LevelLayout& level) const { return coupling_outputs(kind(), level.moved); }
+  /// What a coupling of `step` needs besides its states.
+  void couple(StepArgs& args, const FlowBuffers& b, const Weights& w, int level, int step) const;
   int step_index(int level, int step) const { return level * config_.steps + step; }
   /// Whose scratch and side stream a step's backward uses: its neighbours use the other.
   int side_of(int level, int step) const { return step_index(level, step) % Queue::kSides; }
   SqueezeArgs squeeze_of(const FlowBuffers& b, int level, const float* from, float* to) const;
+  /// Between an image's pixels and a level's; a vector goes as it is.
+  void enter(const FlowBuffers& b, int level, const float* from, float* to) const;
+  void leave(const FlowBuffers& b, int level, const float* from, float* to) const;
 
  private:
   Stream stream() const { return queue_.stream(); }
@@ -175,7 +184,11 @@ class Flow {
     return b.overlap ? queue_.side(side_of(level, step)) : stream();
   }
   PriorArgs top_of(const FlowBuffers& b, const Weights& w, const int* labels, float* eps) const;
-  PriorArgs split_of(const FlowBuffers& b, int level, float* eps) const;
+  PriorArgs split_of(const FlowBuffers& b, const Weights& w, int level, float* eps) const;
+  bool prior_is_bounded() const {
+    return config_.family == Family::glow && config_.scale == Scale::bounded;
+  }
+  const float* gain_of(const Weights& w, int level, int step) const;
   void split_parameters(const FlowBuffers& b, const Weights& w, int level) const;
   Partials partials_of(const FlowBuffers& b, int level, int step) const;
   void forward_level(const FlowBuffers& b, const Weights& w, int level, float* eps) const;
@@ -183,15 +196,29 @@ class Flow {
                       const float* dlog_prob) const;
   void remake(const FlowBuffers& b, const Weights& w, int level, int step) const;
   void invert_step(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  /// Gradients of the columns and, if `weights`, of the network's weights.
   void network_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
-                        int step) const;
+                        int step, bool weights = true) const;
+  StepBackwardArgs coupling_backward(const FlowBuffers& b, const Weights& w,
+                                     const WeightGradients& d, int level, int step,
+                                     const float* dlog_prob) const;
+  void add_mix_backward(StepBackwardArgs& args, const FlowBuffers& b, const Weights& w,
+                        const WeightGradients& d, int level, int step) const;
+  void wait_for_scratch(const FlowBuffers& b, int level, int step) const;
   void network_part_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
-                             int level, int step, const Rows& rows, const Hidden& hidden) const;
+                             int level, int step, const Rows& rows, const Hidden& hidden,
+                             bool weights) const;
   void level_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                       const float* dlog_prob) const;
   void inverse_start(const FlowBuffers& b, const Weights& w, const float* eps, const int* labels,
                      int level) const;
   void inverse_step(const FlowBuffers& b, const Weights& w, int level, int step) const;
+
+  // Autoregressive layers against the direction of their network (autoregressive.cpp).
+  void return_latents(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  void return_vectors(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  void return_gradients(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
+                        int step, const float* dlog_prob) const;
 
   const ModelConfig& config_;
   const Layout& layout_;
@@ -203,15 +230,14 @@ class Flow {
 template <class F>
 void Flow::inverse(const FlowBuffers& b, const Weights& w, const float* eps, const int* labels,
                    float* x, const F& after_step) const {
-  for (int l = config_.levels - 1; l >= 0; --l) {
+  for (int l = layout_.scales() - 1; l >= 0; --l) {
     inverse_start(b, w, eps, labels, l);
     after_step(l, -1);
     for (int k = config_.steps - 1; k >= 0; --k) {
       inverse_step(b, w, l, k);
       after_step(l, k);
     }
-    float* to = l == 0 ? x : b.levels[l - 1].state;
-    backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].state, to), stream());
+    leave(b, l, b.levels[l].state, l == 0 ? x : b.levels[l - 1].state);
   }
 }
 

@@ -3,37 +3,48 @@
 #include "src/model/flow.h"
 
 namespace rheo {
+namespace {
+
+float* at_or(float* base, std::int64_t offset, float* otherwise) {
+  return offset < 0 ? otherwise : base + offset;
+}
+
+}  // namespace
 
 void Flow::backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
                     const float* dlog_prob, const int* labels, float* dx) const {
-  const int top = config_.levels - 1;
+  const int top = layout_.scales() - 1;
+  float* ignored = d.folded + layout_.zeros;  // what a prior lacks has no gradient
   backend_.prior_backward({.forward = top_of(b, w, labels, nullptr),
                            .dlog_prob = dlog_prob,
                            .dz = b.levels[top].dstate,
-                           .dmean = d.parameters + layout_.prior_mean,
-                           .dlog_sd = d.parameters + layout_.prior_log_sd},
+                           .dmean = at_or(d.parameters, layout_.prior_mean, ignored),
+                           .dlog_sd = at_or(d.parameters, layout_.prior_log_sd, ignored)},
                           stream());
   for (int l = top; l >= 0; --l) {
     level_backward(b, w, d, l, dlog_prob);
     float* to = l == 0 ? dx : b.levels[l - 1].dstate;
-    if (to) backend_.squeeze_inverse(squeeze_of(b, l, b.levels[l].dstate, to), stream());
+    if (to) leave(b, l, b.levels[l].dstate, to);
   }
-  const int used = std::min(Queue::kSides, config_.levels * config_.steps);
+  const int used = std::min(Queue::kSides, layout_.scales() * config_.steps);
   for (int i = 0; i < (b.overlap ? used : 0); ++i) backend_.wait(stream(), queue_.side(i));
 }
 
 void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
                           const float* dlog_prob) const {
   const FlowBuffers::Level& level = b.levels[l];
-  const ProductFold& split = layout_.split(l);
   const int half = layout_.levels[l].channels / 2;
-  const std::int64_t rows = level.grid.pixels();
-  backend_.prior_backward({.forward = split_of(b, l, nullptr),
+  const bool learned = layout_.has_learned_splits();
+  float* ignored = d.folded + layout_.zeros;
+  backend_.prior_backward({.forward = split_of(b, w, l, nullptr),
                            .dlog_prob = dlog_prob,
                            .dz = level.dstate + half,
-                           .dmean = level.dsplit,
-                           .dlog_sd = level.dsplit + half},
+                           .dmean = learned ? level.dsplit : ignored,
+                           .dlog_sd = learned ? level.dsplit + half : ignored},
                           stream());
+  if (!learned) return;
+  const ProductFold& split = layout_.split(l);
+  const std::int64_t rows = level.grid.pixels();
   backend_.linear_backward_weights({.rows = rows,
                                     .in = split.stride,
                                     .out = split.out,
@@ -78,7 +89,7 @@ void Flow::invert_step(const FlowBuffers& b, const Weights& w, int l, int k) con
   mix.from = level.state, mix.to = level.entry;
   if (k + 1 < config_.steps) {
     const MixFold& fold = layout_.mixes[step_index(l, k + 1)];
-    mix.mix = w.folded + fold.inverse, mix.bias = w.parameters + fold.bias;
+    mix.mix = w.folded + fold.inverse, mix.bias = w.folded + fold.folded_bias;
   }
   if (k >= 0 && level.steps[k].kept == nullptr) mix.columns = level.steps[k].columns;
   backend_.step_inverse(mix, stream());
@@ -93,13 +104,13 @@ void Flow::invert_step(const FlowBuffers& b, const Weights& w, int l, int k) con
   }
   network(b, w, l, k);
   coupling.from = level.entry, coupling.to = level.state;
-  coupling.taps = taps_of(b, w, l, k), coupling.kind = kind();
+  couple(coupling, b, w, l, k);
   coupling.raw = level.steps[k].raw;
   backend_.step_inverse(coupling, stream());
 }
 
 void Flow::network_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
-                            int k) const {
+                            int k, bool weights) const {
   const int side = side_of(l, k);
   for_each_part(b.levels[l].grid, [&](const Rows& rows) {
     // What was made of this scratch for the rows before has to be done.
@@ -107,12 +118,13 @@ void Flow::network_backward(const FlowBuffers& b, const Weights& w, const Weight
     const Hidden hidden = hidden_of(b, l, k, rows, side);
     const Hidden& kept = b.levels[l].steps[k].hidden;
     network_part(b, w, l, k, rows, hidden, kept.h[1] == nullptr ? 2 : kept.h[0] == nullptr ? 1 : 0);
-    network_part_backward(b, w, d, l, k, rows, hidden);
+    network_part_backward(b, w, d, l, k, rows, hidden, weights);
   });
 }
 
 void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
-                                 int l, int k, const Rows& rows, const Hidden& hidden) const {
+                                 int l, int k, const Rows& rows, const Hidden& hidden,
+                                 bool weights) const {
   const Columns& columns = b.levels[l].steps[k].columns;
   const FlowBuffers::Scratch& scratch = b.scratch[side_of(l, k)];
   const Stream side = side_stream(b, l, k);
@@ -127,15 +139,16 @@ void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const W
     const ProductFold& conv = layout_.conv(step_index(l, k), i);
     const int out = i == 2 ? conv.taps * conv.out : conv.out;
     if (b.overlap) backend_.wait(side, stream());
-    backend_.linear_backward_weights({.rows = rows.count,
-                                      .in = conv.stride,
-                                      .out = out,
-                                      .type = network_,
-                                      .dy = dy[i],
-                                      .x = x[i],
-                                      .dweight = d.packed + conv.dmatrix,
-                                      .dbias = i == 1 ? d.folded + conv.folded_bias : nullptr},
-                                     side);
+    if (weights)
+      backend_.linear_backward_weights({.rows = rows.count,
+                                        .in = conv.stride,
+                                        .out = out,
+                                        .type = network_,
+                                        .dy = dy[i],
+                                        .x = x[i],
+                                        .dweight = d.packed + conv.dmatrix,
+                                        .dbias = i == 1 ? d.folded + conv.folded_bias : nullptr},
+                                       side);
     backend_.linear_backward_data({.rows = rows.count,
                                    .in = conv.stride,
                                    .out = out,
@@ -150,41 +163,75 @@ void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const W
   }
 }
 
+/// Of coupling k alone, whose output's gradient is the level's dstate.
+StepBackwardArgs Flow::coupling_backward(const FlowBuffers& b, const Weights& w,
+                                         const WeightGradients& d, int l, int k,
+                                         const float* dlog_prob) const {
+  const FlowBuffers::Level& level = b.levels[l];
+  const ProductFold& conv3 = layout_.conv(step_index(l, k), 2);
+  const bool last = k + 1 == config_.steps;
+  StepBackwardArgs step{};
+  step.grid = level.grid, step.channels = layout_.levels[l].channels;
+  step.dy = step.dx = level.dstate;
+  step.workspace = b.sums;
+  step.coupled = b.keep == Keep::invert ? level.entry : last ? level.state : level.steps[k].coupled;
+  step.passed = layout_.levels[l].passed;
+  step.taps = conv3.taps, step.kind = kind(), step.raw = level.steps[k].raw;
+  step.gain = gain_of(w, l, k);
+  step.dgain = step.gain ? d.parameters + (step.gain - w.parameters) : nullptr;
+  step.dlog_det = dlog_prob;
+  step.dtaps = b.scratch[side_of(l, k)].taps, step.dtaps_type = network_;
+  step.dtap_bias = d.folded + conv3.folded_bias;
+  step.dtap_edge = conv3.edge < 0 ? nullptr : d.folded + conv3.folded_edge;
+  return step;
+}
+
+/// Of mix k + 1, to be done with what `step` holds already.
+void Flow::add_mix_backward(StepBackwardArgs& step, const FlowBuffers& b, const Weights& w,
+                            const WeightGradients& d, int l, int k) const {
+  const MixFold& mix = layout_.mixes[step_index(l, k + 1)];
+  step.mix = w.folded + mix.mix, step.bias = w.folded + mix.folded_bias;
+  step.dmix = d.folded + mix.mix, step.dsum = d.folded + mix.folded_bias;
+  if (b.keep == Keep::invert) return;
+  step.coupled = k < 0 ? b.levels[l].entry : b.levels[l].steps[k].coupled;
+}
+
 void Flow::level_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int l,
                           const float* dlog_prob) const {
-  const LevelLayout& layout = layout_.levels[l];
   const FlowBuffers::Level& level = b.levels[l];
-  if (layout.has_split) split_backward(b, w, d, l, dlog_prob);
+  const bool split = layout_.levels[l].has_split;
+  if (split) split_backward(b, w, d, l, dlog_prob);
   for (int k = config_.steps - 1; k >= -1; --k) {  // mix k + 1 and coupling k
     remake(b, w, l, k);
+    const bool mixed = k + 1 < config_.steps, apart = k < 0 || config_.family == Family::iaf;
     StepBackwardArgs step{};
-    step.grid = level.grid, step.channels = layout.channels;
-    step.dy = step.dx = level.dstate;
+    if (apart) {
+      step.grid = level.grid, step.channels = layout_.levels[l].channels;
+      step.passed = step.channels;
+      step.dy = step.dx = level.dstate;
+      step.workspace = b.sums;
+      step.coupled = level.entry;
+    } else {
+      step = coupling_backward(b, w, d, l, k, dlog_prob);
+    }
+    if (mixed) add_mix_backward(step, b, w, d, l, k);
     step.dcolumns = level.split_columns;
     step.dcolumns.type = Dtype::f32;
-    step.dcolumns.data = k + 1 < config_.steps || layout.has_split ? b.dcolumns : nullptr;
-    step.coupled = b.keep == Keep::invert ? level.entry : level.state;
-    step.workspace = b.sums;
-    if (k + 1 < config_.steps) {
-      const MixFold& mix = layout_.mixes[step_index(l, k + 1)];
-      step.mix = w.folded + mix.mix, step.bias = w.parameters + mix.bias;
-      step.dmix = d.folded + mix.mix, step.dsum = d.folded + mix.sum;
-      if (b.keep != Keep::invert) step.coupled = k < 0 ? level.entry : level.steps[k].coupled;
-    }
-    if (k >= 0) {
-      const ProductFold& conv3 = layout_.conv(step_index(l, k), 2);
-      step.taps = 9, step.kind = kind(), step.raw = level.steps[k].raw;
-      step.dlog_det = dlog_prob;
-      step.dtaps = b.scratch[side_of(l, k)].taps, step.dtaps_type = network_;
-      // What was made of this scratch kSides steps ago has to be done.
-      if (b.overlap && step_index(l, k) + Queue::kSides < config_.levels * config_.steps)
-        backend_.wait(stream(), queue_.side(side_of(l, k)));
-      step.dtap_bias = d.folded + conv3.folded_bias;
-      step.dtap_edge = conv3.edge < 0 ? nullptr : d.folded + conv3.folded_edge;
-    }
-    backend_.step_backward(step, stream());
-    if (k >= 0) network_backward(b, w, d, l, k);
+    // A network that sees a layer's latents adds to their gradient within the layer.
+    const bool seen = mixed ? config_.family != Family::iaf : split && layout_.has_learned_splits();
+    step.dcolumns.data = seen ? b.dcolumns : nullptr;
+    if (k >= 0) wait_for_scratch(b, l, k);
+    if (mixed || !apart) backend_.step_backward(step, stream());
+    if (k < 0) continue;
+    if (apart) return_gradients(b, w, d, l, k, dlog_prob);
+    network_backward(b, w, d, l, k);
   }
+}
+
+/// What was made of a step's scratch kSides steps ago has to be done.
+void Flow::wait_for_scratch(const FlowBuffers& b, int l, int k) const {
+  if (b.overlap && step_index(l, k) + Queue::kSides < layout_.scales() * config_.steps)
+    backend_.wait(stream(), queue_.side(side_of(l, k)));
 }
 
 }  // namespace rheo

@@ -8,12 +8,12 @@ namespace rheo {
 namespace {
 
 Columns without_room(const LevelLayout& level, Dtype type, bool edge) {
-  return {nullptr, type, 9, level.channels / 2, level.columns_stride, edge};
+  return {nullptr, type, level.taps, level.seen, level.columns_stride, edge};
 }
 
 /// The largest of each over all levels.
 struct Extents {
-  std::int64_t pixels = 0, halves = 0, columns = 0, taps = 0, sums = 0;
+  std::int64_t pixels = 0, raw = 0, columns = 0, taps = 0, sums = 0;
 };
 
 }  // namespace
@@ -31,7 +31,7 @@ bool Flow::keeps_h1() const {
   for (const LevelLayout& level : layout_.levels) {
     const std::int64_t pixels = std::int64_t{level.height} * level.width;
     first += pixels * level.columns_stride;
-    all += pixels * (level.columns_stride + config_.hidden + 9 * outputs(level.channels));
+    all += pixels * (level.columns_stride + config_.hidden + level.taps * outputs(level));
   }
   return first * kLittle > all;
 }
@@ -50,7 +50,7 @@ Hidden Flow::plan_hidden(Arena& arena, std::int64_t rows, bool h1, bool h2, bool
 FlowBuffers::Step Flow::plan_step(Arena& arena, const LevelLayout& level, const FlowBuffers& b,
                                   const FlowBuffers::Step& shared, bool last) const {
   const Grid grid = {b.count, level.height, level.width};
-  const std::int64_t pixels = grid.pixels(), half = pixels * level.channels / 2;
+  const std::int64_t pixels = grid.pixels(), raw = pixels * coupling_kept(kind(), level.moved);
   const bool states = b.keep == Keep::full || b.keep == Keep::state;
   FlowBuffers::Step step = shared;
   void* columns = step.columns.data;
@@ -60,11 +60,11 @@ FlowBuffers::Step Flow::plan_step(Arena& arena, const LevelLayout& level, const 
   }
   step.columns = without_room(level, network_, config_.edge_bias);
   step.columns.data = columns;
-  if (states && kind() != CouplingKind::additive) step.raw = arena.take<float>(half);
+  if (states && raw > 0) step.raw = arena.take<float>(raw);
   // The last coupling leaves its result in the level's state, where nothing overwrites it.
-  if (states && !last) step.coupled = arena.take<float>(2 * half);
+  if (states && !last) step.coupled = arena.take<float>(pixels * level.channels);
   if (b.keep == Keep::invert && network_ == Dtype::bf16)
-    step.kept = arena.take_bytes(half * size_of(Dtype::bf16));
+    step.kept = arena.take_bytes(pixels * level.seen * size_of(Dtype::bf16));
   return step;
 }
 
@@ -78,10 +78,11 @@ FlowBuffers::Level Flow::plan_level(Arena& arena, int l, const FlowBuffers& b,
   buffers.entry = arena.take<float>(size);
   buffers.state = backward ? arena.take<float>(size) : buffers.entry;
   if (backward) buffers.dstate = arena.take<float>(size);
+  if (config_.is_autoregressive()) buffers.turn = arena.take<float>(size);
   for (int k = 0; k < config_.steps; ++k)
     buffers.steps.push_back(plan_step(arena, level, b, shared, k + 1 == config_.steps));
   buffers.split_columns = without_room(level, Dtype::f32, config_.edge_bias);
-  if (level.has_split) {
+  if (level.has_split && layout_.has_learned_splits()) {
     buffers.split_columns.data = arena.take<float>(pixels * level.columns_stride);
     buffers.split = arena.take<float>(size);
     if (backward) buffers.dsplit = arena.take<float>(size);
@@ -113,18 +114,18 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
     const Grid grid = {count, level.height, level.width};
     const std::int64_t pixels = grid.pixels();
     most.pixels = std::max(most.pixels, pixels);
-    most.halves = std::max(most.halves, pixels * level.channels / 2);
+    most.raw = std::max(most.raw, pixels * coupling_kept(kind(), level.moved));
     most.columns = std::max(most.columns, pixels * level.columns_stride);
-    most.taps = std::max(most.taps, pixels * 9 * outputs(level.channels));
-    most.sums = std::max(most.sums, step_backward_workspace(grid, level.channels, 9));
+    most.taps = std::max(most.taps, pixels * level.taps * outputs(level));
+    most.sums = std::max(
+        most.sums, step_backward_workspace(grid, kind(), level.channels, level.moved, level.taps));
     b.partials_used += tiles_of(grid) * (config_.steps + 1);
   }
   FlowBuffers::Step shared{};
   if (keep != Keep::full) shared.columns.data = arena.take_bytes(most.columns * size_of(network_));
   if (keep == Keep::invert) shared.hidden = plan_hidden(arena, most.pixels, false, true, true);
-  if (keep == Keep::invert && kind() != CouplingKind::additive)
-    shared.raw = arena.take<float>(most.halves);
-  for (int l = 0; l < config_.levels; ++l) b.levels.push_back(plan_level(arena, l, b, shared));
+  if (keep == Keep::invert && most.raw > 0) shared.raw = arena.take<float>(most.raw);
+  for (int l = 0; l < layout_.scales(); ++l) b.levels.push_back(plan_level(arena, l, b, shared));
   const std::int64_t rows = std::min(most.pixels, rows_at_once());
   for (int i = 0; i < Queue::kSides; ++i)
     b.scratch[i] = i == 0 || b.overlap ? plan_scratch(arena, b, rows, most.taps) : b.scratch[0];

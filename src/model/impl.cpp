@@ -14,10 +14,11 @@ const ModelConfig& validated(const ModelConfig& config) {
   return config;
 }
 
-Compute resolved(Compute compute) {
+/// Vectors are few numbers, each of which counts, and little work.
+Compute resolved(Compute compute, const ModelConfig& config) {
   const bool has_bf16 = compute.device.backend().has_bf16();
   if (compute.precision == Precision::automatic)
-    compute.precision = has_bf16 ? Precision::bf16 : Precision::f32;
+    compute.precision = has_bf16 && !config.is_vector() ? Precision::bf16 : Precision::f32;
   if (compute.precision == Precision::bf16 && !has_bf16)
     fail(Errc::unsupported, "Model: precision bf16 needs a processor with AVX512_BF16; this one (",
          compute.device.description(), ") has none; use f32");
@@ -40,7 +41,7 @@ Dtype network_type(const Compute& compute) {
 
 Model::Impl::Impl(const ModelConfig& wanted, const Compute& where)
     : config(validated(wanted)),
-      compute(resolved(where)),
+      compute(resolved(where, config)),
       queue(compute.device),
       layout(config, network_type(compute)),
       flow(config, layout, queue, network_type(compute)) {
@@ -144,7 +145,7 @@ Weights Model::Impl::folded() const {
 
 std::int64_t Model::Impl::batch_of(std::int64_t images, std::int64_t wanted) const {
   constexpr std::int64_t kRows = 16384;  // of the products: 64 images of 32x32 pixels
-  const std::int64_t pixels = std::int64_t{config.height} * config.width / 4;
+  const std::int64_t pixels = std::int64_t{layout.levels[0].height} * layout.levels[0].width;
   const std::int64_t fitting = std::max<std::int64_t>(1, kRows / pixels);
   return std::min(images, wanted > 0 ? wanted : fitting);
 }
@@ -199,7 +200,17 @@ void Model::Impl::require_initialized(const char* who) const {
           ": ActNorm must be initialised from data first; call initialize or train");
 }
 
+Shape Model::Impl::shape_of(std::int64_t count) const {
+  if (config.is_vector()) return {count, config.channels};
+  return {count, config.height, config.width, config.channels};
+}
+
 void Model::Impl::require_images(const char* who, const Tensor& x) const {
+  if (config.is_vector()) {
+    const bool rows = x.shape.size() == 2 && x.shape[1] == config.channels;
+    require(rows, who, ": x must be [N, ", config.channels, "], vectors; got ", to_string(x.shape));
+    return require_finite(who, "x", x, config.dims());
+  }
   const bool fits = x.shape.size() == 4 && x.shape[1] == config.height &&
                     x.shape[2] == config.width && x.shape[3] == config.channels;
   require(fits, who, ": x must be [N, ", config.height, ", ", config.width, ", ", config.channels,

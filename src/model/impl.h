@@ -70,6 +70,11 @@ class Model::Impl {
   std::vector<double> run_forward(const char* who, const Tensor& x, const Labels& labels,
                                   Tensor* latents, const Progress& progress);
 
+  /// The state of vectors after `steps` steps from the data, or with so many undone from the
+  /// latents, coordinates in the data's order where permutations are fixed.
+  Tensor run_steps(const char* who, const Tensor& values, int steps, bool forward,
+                   const Progress& progress);
+
   /// Images of the latents that `fill(first, count)` puts into batch_eps, a batch at a time.
   Tensor run_inverse(const char* who, std::int64_t images, std::int64_t batch, const Labels& labels,
                      const std::function<void(std::int64_t, std::int64_t)>& fill,
@@ -78,6 +83,9 @@ class Model::Impl {
   float* batch_x() const { return x_.as<float>(); }
   float* batch_eps() const { return latents_.as<float>(); }
   int* batch_labels() const { return labels_.as<int>(); }
+
+  /// Of so many images or vectors.
+  Shape shape_of(std::int64_t count) const;
 
   void require_initialized(const char* who) const;
   void require_images(const char* who, const Tensor& x) const;

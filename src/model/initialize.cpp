@@ -77,7 +77,7 @@ class Initializer {
   void run(const Tensor& x) {
     model_.changed();  // first: what was folded from the old weights is not to be trusted again
     queue_.copy(room_.state, x.data.data(), x.data.size() * sizeof(float));
-    for (int l = 0; l < model_.config.levels; ++l) {
+    for (int l = 0; l < model_.layout.scales(); ++l) {
       const LevelLayout& level = model_.layout.levels[l];
       const Grid grid = {images_, level.height, level.width};
       FlowBuffers here;  // only for the squeeze's shape
@@ -100,7 +100,8 @@ class Initializer {
     prepare(s);
     StepArgs step{};
     step.grid = grid, step.channels = mix.channels, step.from = step.to = state;
-    step.mix = model_.weights_args().folded + mix.mix, step.bias = model_.parameters() + mix.bias;
+    const float* folded = model_.weights_args().folded;
+    step.mix = folded + mix.mix, step.bias = folded + mix.folded_bias;
     backend_.step_forward(step, queue_.stream());
     for (int conv = 0; conv < 2; ++conv) run_conv(l, k, conv, state);
     for_each_chunk(l, k, state, [&](const FlowBuffers& b, float* part) {
@@ -170,8 +171,7 @@ class Initializer {
     StepArgs step{};
     step.grid = b.levels[l].grid, step.channels = model_.layout.levels[l].channels;
     step.from = step.to = state;
-    step.taps = model_.flow.taps_of(b, w, l, k);
-    step.kind = model_.flow.kind();
+    model_.flow.couple(step, b, w, l, k);
     step.log_det = b.partials;
     backend_.step_forward(step, queue_.stream());
   }
@@ -226,10 +226,12 @@ class Initializer {
 }  // namespace
 
 void initialize_from(Model::Impl& model, const Tensor& x) {
+  if (!model.layout.has_actnorm()) return;
   Initializer(model, x.shape[0]).run(x);
 }
 
 std::size_t initialization_bytes(const Model::Impl& model, std::int64_t images) {
+  if (!model.layout.has_actnorm()) return 0;
   const std::int64_t chunk = chunk_of(model, images);
   return room_bytes(model, images) + model.batch_bytes(chunk).all() +
          model.activation_bytes(chunk, Keep::nothing);

@@ -1,5 +1,7 @@
 #include "src/model/layout.h"
 
+#include <algorithm>
+
 #include "kernels/step.h"
 
 namespace rheo {
@@ -11,33 +13,75 @@ std::int64_t take(std::int64_t& end, std::int64_t size, std::int64_t multiple = 
   return at;
 }
 
-std::string under(const std::string& folder, const char* name) {
-  return folder + "." + name;
+/// A name of one step of the flow, without the tensor's.
+std::string step_name(const ModelConfig& config, int level, int step) {
+  const std::string steps = "steps." + std::to_string(step);
+  return config.is_vector() ? steps : "levels." + std::to_string(level) + "." + steps;
 }
 
 }  // namespace
 
 Layout::Layout(const ModelConfig& config, Dtype network) {
+  add_levels(config);
   std::vector<ProductFold> splits;
-  for (int l = 0; l < config.levels; ++l) {
-    const int channels = config.channels * 4 << l;
-    const LevelLayout level = {config.height >> (l + 1), config.width >> (l + 1), channels,
-                               l + 1 < config.levels,
-                               columns_stride(9, channels / 2, config.edge_bias)};
-    levels.push_back(level);
-    const std::string name = "levels." + std::to_string(l);
-    for (int k = 0; k < config.steps; ++k)
-      add_step(config, level, name + ".steps." + std::to_string(k), network);
+  for (int l = 0; l < scales(); ++l) {
+    const LevelLayout& level = levels[l];
+    for (int k = 0; k < config.steps; ++k) {
+      const std::string step = step_name(config, l, k);
+      mixes.push_back(mix(config, level, step));
+      add_network(config, level, step, network);
+    }
     // The split's convolution is always float32: its output is part of the density.
-    if (level.has_split)
-      splits.push_back(product(name + ".split", channels, 9, channels / 2, config.edge_bias, 3.f,
-                               ProductLayout::columns, Dtype::f32));
+    if (level.has_split && config.family == Family::glow)
+      splits.push_back(product({.name = "levels." + std::to_string(l) + ".split",
+                                .out = level.channels,
+                                .taps = 9,
+                                .in = level.channels / 2,
+                                .log_scale = true,
+                                .edge = config.edge_bias,
+                                .gain = 3.f,
+                                .layout = ProductLayout::columns,
+                                .type = Dtype::f32,
+                                .last = true,
+                                .made = MadeLayer::none,
+                                .made_dims = 0}));
   }
   products.insert(products.end(), splits.begin(), splits.end());
+  add_priors(config);
+}
+
+void Layout::add_levels(const ModelConfig& config) {
+  for (int l = 0; l < std::max(1, config.levels); ++l) {
+    const bool vector = config.is_vector();
+    LevelLayout level{};
+    level.height = vector ? 1 : config.height >> (l + 1);
+    level.width = vector ? 1 : config.width >> (l + 1);
+    level.channels = vector ? config.channels : config.channels * 4 << l;
+    level.has_split = l + 1 < config.levels;
+    level.taps = vector ? 1 : 9;
+    level.passed = config.is_autoregressive() ? 0 : (level.channels + 1) / 2;
+    level.moved = level.channels - level.passed;
+    level.seen = config.is_autoregressive() ? level.channels : level.passed;
+    level.columns_stride = columns_stride(level.taps, level.seen, config.edge_bias);
+    levels.push_back(level);
+  }
+}
+
+void Layout::add_priors(const ModelConfig& config) {
+  added = parameters;
+  // Glow's couplings with a learned gain keep it beside the rest, so that one clear serves all.
+  if (config.coupling == Coupling::affine && config.scale == Scale::tanh &&
+      !config.is_autoregressive()) {
+    gains = added;
+    for (int l = 0; l < scales(); ++l)
+      for (int k = 0; k < config.steps; ++k) add(step_name(config, l, k) + ".coupling.gain", {1});
+  }
   const std::int64_t top = levels.back().channels;
   const Shape rows = config.classes ? Shape{config.classes, top} : Shape{top};
-  prior_mean = add("prior.mean", rows);
-  prior_log_sd = add("prior.log_sd", rows);
+  if (config.family == Family::glow) prior_mean = add("prior.mean", rows);
+  if (config.family == Family::glow || config.family == Family::nice)
+    prior_log_sd = add("prior.log_sd", rows);
+  zeros = take(folded, 2 * top, 16);
 }
 
 std::int64_t Layout::add(const std::string& name, const Shape& shape, ParameterInfo::Kind kind) {
@@ -51,56 +95,78 @@ std::int64_t Layout::add(const std::string& name, const Shape& shape, ParameterI
   return offset;
 }
 
-void Layout::add_step(const ModelConfig& config, const LevelLayout& level, const std::string& name,
-                      Dtype network) {
-  const int half = level.channels / 2, hidden = config.hidden;
-  const int out = config.coupling == Coupling::affine ? level.channels : half;
-  const std::string coupling = under(name, "coupling");
-  mixes.push_back(mix(level, name));
-  products.push_back(product(under(coupling, "conv1"), hidden, 9, half, config.edge_bias, 1.f,
-                             ProductLayout::columns, network));
-  products.push_back(product(under(coupling, "conv2"), hidden, 1, hidden, false, 1.f,
-                             ProductLayout::taps, network));
-  products.push_back(product(under(coupling, "conv3"), out, 9, hidden, config.edge_bias, 3.f,
-                             ProductLayout::taps, network));
+void Layout::add_network(const ModelConfig& config, const LevelLayout& level,
+                         const std::string& step, Dtype network) {
+  const bool vector = config.is_vector(), made = config.is_autoregressive();
+  const int moved = config.coupling == Coupling::affine ? 2 * level.moved : level.moved;
+  const std::string name = step + (made ? ".made" : ".coupling") + (vector ? ".linear" : ".conv");
+  Part part = {.name = name + "1",
+               .out = config.hidden,
+               .taps = level.taps,
+               .in = level.seen,
+               .log_scale = !vector,
+               .edge = config.edge_bias,
+               .gain = 1.f,
+               .layout = ProductLayout::columns,
+               .type = network,
+               .last = false,
+               .made = made ? MadeLayer::input : MadeLayer::none,
+               .made_dims = made ? level.channels : 0};
+  products.push_back(product(part));
+  part.name = name + "2", part.in = config.hidden, part.taps = 1, part.edge = false;
+  part.layout = ProductLayout::taps, part.made = made ? MadeLayer::hidden : MadeLayer::none;
+  products.push_back(product(part));
+  part.name = name + "3", part.out = moved, part.taps = level.taps, part.edge = config.edge_bias;
+  // MADE returns mu and alpha where (x + shift) e^raw wants their negatives.
+  part.gain = made ? -1.f : vector ? 1.f : 3.f;
+  part.last = true, part.made = made ? MadeLayer::output : MadeLayer::none;
+  products.push_back(product(part));
 }
 
-MixFold Layout::mix(const LevelLayout& level, const std::string& name) {
+MixFold Layout::mix(const ModelConfig& config, const LevelLayout& level, const std::string& step) {
   using Kind = ParameterInfo::Kind;
   const std::int64_t c = level.channels;
-  const std::string actnorm = under(name, "actnorm"), invconv = under(name, "invconv");
   MixFold m{};
-  m.bias = add(under(actnorm, "bias"), {c});
-  m.log_scale = add(under(actnorm, "log_scale"), {c});
-  m.lower = add(under(invconv, "lower"), {c, c});
-  m.upper = add(under(invconv, "upper"), {c, c});
-  m.log_diagonal = add(under(invconv, "log_diagonal"), {c});
-  m.sign = add(under(invconv, "sign"), {c}, Kind::sign);
-  m.permutation = add(under(invconv, "permutation"), {c}, Kind::permutation);
+  m.bias = m.log_scale = m.lower = m.upper = m.log_diagonal = m.sign = -1;
+  if (!config.is_vector()) {
+    m.bias = add(step + ".actnorm.bias", {c});
+    m.log_scale = add(step + ".actnorm.log_scale", {c});
+  }
+  if (config.permutation == Permutation::lu) {
+    m.lower = add(step + ".invconv.lower", {c, c});
+    m.upper = add(step + ".invconv.upper", {c, c});
+    m.log_diagonal = add(step + ".invconv.log_diagonal", {c});
+    m.sign = add(step + ".invconv.sign", {c}, Kind::sign);
+    m.permutation = add(step + ".invconv.permutation", {c}, Kind::permutation);
+    m.room = take(workspace, 4 * c * c);
+  } else {
+    m.permutation = add(step + ".permutation", {c}, Kind::permutation);
+  }
   m.mix = take(folded, c * c, 16);
   m.inverse = take(folded, c * c, 16);
-  m.sum = take(folded, c, 16);
-  m.room = take(workspace, 4 * c * c);
+  m.folded_bias = take(folded, c, 16);
   m.channels = level.channels;
   m.pixels = std::int64_t{level.height} * level.width;
   return m;
 }
 
-ProductFold Layout::product(const std::string& name, int out, int taps, int in, bool edge,
-                            float gain, ProductLayout layout, Dtype type) {
+ProductFold Layout::product(const Part& part) {
+  const auto [name, out, taps, in, log_scale, edge, gain, layout, type, last, made, made_dims] =
+      part;
   ProductFold p{};
   const Shape shape = taps == 1 ? Shape{out, in} : Shape{out, 3, 3, in};
-  p.weight = add(under(name, "weight"), shape);
-  p.bias = add(under(name, "bias"), {out});
-  p.log_scale = add(under(name, "log_scale"), {out});
-  p.edge = edge ? add(under(name, "edge"), {out, 3, 3}) : -1;
+  p.weight = add(name + ".weight", shape);
+  p.bias = add(name + ".bias", {out});
+  p.log_scale = log_scale ? add(name + ".log_scale", {out}) : -1;
+  p.edge = edge ? add(name + ".edge", {out, 3, 3}) : -1;
   p.out = out, p.taps = taps, p.in = in, p.gain = gain, p.layout = layout, p.type = type;
+  p.made = made, p.made_dims = made_dims;
   const bool columns = layout == ProductLayout::columns;
   p.stride = columns ? columns_stride(taps, in, edge) : in;
   const std::int64_t size = std::int64_t{columns ? out : taps * out} * p.stride;
   p.matrix = take(packed_bytes, size * size_of(type), 64);
-  // conv2's bias is the product's own; conv3's waits for the gather, conv1's has a column.
-  const bool linear = !columns && taps == 1;
+  // The first product's bias has a column, the last one's waits for the gather.
+  const bool linear = !columns && !last;
   p.linear_bias = linear ? take(packed_bytes, std::int64_t{out} * size_of(type), 64) : -1;
   p.dmatrix = take(dpacked, size, 16);
   p.folded_bias = columns ? -1 : take(folded, out, 16);

@@ -12,7 +12,7 @@ Model::Model(const ModelConfig& config, std::uint64_t seed, const Compute& compu
   guarded("Model", [&] {
     impl_ = std::make_unique<Impl>(config, compute);
     randomize(*impl_, seed);
-    impl_->initialized = false;
+    impl_->initialized = !impl_->layout.has_actnorm();
   });
 }
 
@@ -143,7 +143,8 @@ Tensor Model::sample(std::int64_t count, const SampleOptions& options, const Pro
                                 .dims = dims,
                                 .first = options.first + first,
                                 .seed = options.seed,
-                                .temperature = static_cast<float>(options.temperature)},
+                                .temperature = static_cast<float>(options.temperature),
+                                .kind = impl.flow.prior_kind()},
                                impl.queue.stream());
   };
   return guarded(kWho, [&] {
@@ -151,30 +152,6 @@ Tensor Model::sample(std::int64_t count, const SampleOptions& options, const Pro
     const std::int64_t batch = impl.batch_of(count, options.batch);
     return impl.run_inverse(kWho, count, batch, labels, fill, progress);
   });
-}
-
-Score score(Model& model, const Dataset& data, const Noise& noise, const Progress& progress) {
-  const ModelConfig& c = model.config();
-  require(data.height() == c.height && data.width() == c.width && data.channels() == c.channels,
-          "score: images must be ", c.height, "x", c.width, "x", c.channels, "; got ",
-          data.height(), "x", data.width(), "x", data.channels());
-  // A part at a time, so that the float images of a large set need not all fit.
-  const std::int64_t part = std::max<std::int64_t>(1, (std::int64_t{1} << 22) / c.dims());
-  double mean = 0, deviation = 0, seen = 0;
-  for (std::int64_t first = 0; first < data.size(); first += part) {
-    const Dataset some = data.slice(first, std::min(part, data.size() - first));
-    const Tensor x = dequantize(some.images(), c.n_bits, noise, first);
-    const Progress within = [&](std::int64_t done, std::int64_t) {
-      if (progress) progress(first + done, data.size());
-    };
-    for (double log_prob : model.log_prob(x, c.classes ? some.labels() : Labels{}, within)) {
-      const double bits = bits_per_dim(log_prob, c.dims(), c.n_bits), delta = bits - mean;
-      mean += delta / ++seen;
-      deviation += delta * (bits - mean);  // Welford 1962
-    }
-  }
-  const double variance = seen > 1 ? deviation / (seen - 1) : 0;
-  return {mean, std::sqrt(variance / seen), data.size()};
 }
 
 }  // namespace rheo

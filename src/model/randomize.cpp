@@ -1,5 +1,6 @@
 // Random weights (docs/model.md, "A new model").
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -89,15 +90,85 @@ std::vector<float> scaled(const std::vector<double>& values, double scale) {
   return result;
 }
 
+/// Between -1 and 1.
+std::vector<double> uniforms(std::uint64_t seed, std::int64_t tensor, std::int64_t count) {
+  std::vector<double> values(count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto words = math::random_block(seed, Purpose::weights, tensor, i / 4);
+    values[i] = 2 * ((words[i % 4] + 0.5) / 4294967296.0) - 1;
+  }
+  return values;
+}
+
+/// 0..n-1 in an order drawn by the seed (Fisher and Yates).
+std::vector<int> shuffled(std::uint64_t seed, std::int64_t tensor, int n) {
+  std::vector<int> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  for (int i = n - 1; i > 0; --i) {
+    const auto word = math::random_block(seed, Purpose::rotation, tensor, i)[0];
+    std::swap(order[i], order[word % static_cast<std::uint32_t>(i + 1)]);
+  }
+  return order;
+}
+
+/// Of one step of RealNVP on squeezed images (arXiv:1605.08803, section 3.4): first masks in a
+/// checkerboard, then of channels, each kind and its complement in turn. A pixel's place in its 2x2
+/// block is its channel's number mod 4, and places 0 and 3 are of one colour; so a mask is which
+/// channels come first, and each step takes the order in which the one before left them.
+std::vector<int> image_order(int step, int steps, int channels) {
+  const auto arranged = [&](int k) {  // channels of the squeezed image, those to be passed first
+    std::vector<int> order(channels);
+    std::iota(order.begin(), order.end(), 0);
+    const bool checkerboard = k < (steps + 1) / 2;
+    const bool complement = (checkerboard ? k : k - (steps + 1) / 2) % 2 == 1;
+    std::stable_partition(order.begin(), order.end(), [&](int c) {
+      const bool first = checkerboard ? c % 4 == 0 || c % 4 == 3 : c < channels / 2;
+      return first != complement;
+    });
+    return order;
+  };
+  if (step == 0) return arranged(0);
+  const std::vector<int> before = arranged(step - 1);
+  std::vector<int> place(channels), order = arranged(step);
+  for (int i = 0; i < channels; ++i) place[before[i]] = i;
+  for (int& channel : order) channel = place[channel];
+  return order;
+}
+
+/// A permutation that is not learned.
+std::vector<float> fixed_order(const ModelConfig& config, std::uint64_t seed, std::int64_t tensor,
+                               int step, int channels) {
+  std::vector<int> order(channels);
+  std::iota(order.begin(), order.end(), 0);
+  if (config.permutation == Permutation::shuffle)
+    order = shuffled(seed, tensor, channels);
+  else if (config.family == Family::realnvp && !config.is_vector())
+    order = image_order(step, config.steps, channels);
+  else if (step > 0)
+    std::reverse(order.begin(), order.end());
+  return {order.begin(), order.end()};
+}
+
+/// Weights and biases of a layer of an MLP: uniform within 1 / sqrt(inputs).
+double linear_bound(const ModelConfig& config, const LevelLayout& level, const std::string& name) {
+  const bool first = name.find("linear1.") != std::string::npos;
+  return 1 / std::sqrt(static_cast<double>(first ? level.seen : config.hidden));
+}
+
 }  // namespace
 
 void randomize(Model::Impl& model, std::uint64_t seed) {
+  const ModelConfig& config = model.config;
   Lu lu;
   std::string of;  // the step that `lu` belongs to
   std::int64_t index = 0;
+  int orders = 0;
   for (const ParameterInfo& tensor : model.layout.tensors) {
     const std::string& name = tensor.name;
     ++index;
+    const auto drawn = [&](double scale) {
+      return scaled(gaussians(seed, Purpose::weights, index, tensor.size), scale);
+    };
     if (const auto at = name.find(".invconv."); at != std::string::npos) {
       const int n = static_cast<int>(tensor.shape[0]);
       if (of != name.substr(0, at)) {
@@ -105,11 +176,19 @@ void randomize(Model::Impl& model, std::uint64_t seed) {
         lu = factor(orthonormal(gaussians(seed, Purpose::rotation, index, n * n), n), n);
       }
       model.write(tensor, part_of(lu, name, n));
+    } else if (tensor.kind == ParameterInfo::Kind::permutation) {
+      const int step = orders++ % config.steps, n = static_cast<int>(tensor.size);
+      model.write(tensor, fixed_order(config, seed, index, step, n));
     } else if (ends_with(name, "conv1.weight") || ends_with(name, "conv2.weight") ||
                ends_with(name, "conv1.edge")) {
       constexpr double kDeviation = 0.05;
-      model.write(tensor,
-                  scaled(gaussians(seed, Purpose::weights, index, tensor.size), kDeviation));
+      model.write(tensor, drawn(kDeviation));
+    } else if (name.find("linear1.") != std::string::npos ||
+               name.find("linear2.") != std::string::npos) {
+      const double bound = linear_bound(config, model.layout.levels[0], name);
+      model.write(tensor, scaled(uniforms(seed, index, tensor.size), bound));
+    } else if (ends_with(name, "gain")) {
+      model.write(tensor, {1.f});
     }
   }
 }

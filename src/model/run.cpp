@@ -79,8 +79,7 @@ Tensor Model::Impl::run_inverse(const char* who, std::int64_t images, std::int64
                                 const std::function<void(std::int64_t, std::int64_t)>& fill,
                                 const Progress& progress) {
   const std::int64_t dims = config.dims();
-  Tensor x{{images, config.height, config.width, config.channels},
-           std::vector<float>(images * dims)};
+  Tensor x{shape_of(images), std::vector<float>(images * dims)};
   const DeviceScope scope(compute.device);
   for (std::int64_t first = 0; first < images; first += batch) {
     const std::int64_t count = std::min(batch, images - first);

@@ -4,34 +4,29 @@
 #include <utility>
 
 namespace rheo {
-namespace {
 
-std::size_t bytes_of(std::int64_t images, std::int64_t dims) {
-  Arena dry;
-  dry.take<std::uint8_t>(images * dims);
-  dry.take<std::int64_t>(images);
-  dry.take<int>(images);
-  return dry.used();
-}
-
-}  // namespace
-
-Feed::Feed(const Queue& queue, std::int64_t images, std::int64_t dims)
+Feed::Feed(const Queue& queue, std::int64_t images, const ModelConfig& config)
     : queue_(queue),
-      bytes_(bytes_of(images, dims)),
+      bytes_(device_bytes(images, config) / 2),
       host_memory_(queue, bytes_, "images"),
       next_memory_(queue, bytes_, "images"),
-      memory_(queue, bytes_, "images"),
-      host_(place_in(Arena(host_memory_.data()), images, dims)),
-      in_use_(place_in(Arena(memory_.as<void>()), images, dims)) {}
-
-std::size_t Feed::device_bytes(std::int64_t images, std::int64_t dims) {
-  return 2 * bytes_of(images, dims);  // the batch in use and the one beside it
+      memory_(queue, bytes_, "images") {
+  Arena host(host_memory_.data()), device(memory_.as<void>());
+  host_ = place_in(host, images, config), in_use_ = place_in(device, images, config);
 }
 
-Feed::Place Feed::place_in(Arena arena, std::int64_t images, std::int64_t dims) {
+std::size_t Feed::device_bytes(std::int64_t images, const ModelConfig& config) {
+  Arena dry;
+  place_in(dry, images, config);
+  return 2 * dry.used();  // the batch in use and the one beside it
+}
+
+Feed::Place Feed::place_in(Arena& arena, std::int64_t images, const ModelConfig& config) {
   Place place{};
-  place.pixels = arena.take<std::uint8_t>(images * dims);
+  if (config.is_vector())
+    place.points = arena.take<float>(images * config.dims());
+  else
+    place.pixels = arena.take<std::uint8_t>(images * config.dims());
   place.samples = arena.take<std::int64_t>(images);
   place.labels = arena.take<int>(images);
   return place;
@@ -58,6 +53,7 @@ void Feed::fetch() noexcept {
 void Feed::send(const Batch& batch) {
   queue_.backend().synchronize(queue_.loading());  // the batch before has left the host's memory
   std::copy(batch.pixels.begin(), batch.pixels.end(), host_.pixels);
+  std::copy(batch.points.begin(), batch.points.end(), host_.points);
   std::copy(batch.samples.begin(), batch.samples.end(), host_.samples);
   std::copy(batch.labels.begin(), batch.labels.end(), host_.labels);
   queue_.backend().copy_later(next_memory_.as<void>(), host_memory_.data(), bytes_,

@@ -5,16 +5,17 @@
 #include <numbers>
 
 #include "src/check.h"
+#include "src/data/match.h"
 #include "src/train/impl.h"
 
 namespace rheo {
 namespace {
 
-const Dataset& fitting(const Model& model, const Dataset& data) {
+const Dataset& fitting(const Model& model, const Dataset& data, const TrainOptions& options) {
   const ModelConfig& c = model.config();
-  require(data.height() == c.height && data.width() == c.width && data.channels() == c.channels,
-          "Trainer: images must be ", c.height, "x", c.width, "x", c.channels, "; got ",
-          data.height(), "x", data.width(), "x", data.channels());
+  require_match("Trainer", c, data);
+  require(!data.is_points() || (!options.flip && options.shift == 0),
+          "Trainer: flip and shift are for images; the data are vectors");
   require(c.classes == 0 || !data.labels().empty(), "Trainer: a model with ", c.classes,
           " classes needs labels; the data have none");
   require(c.classes == 0 || data.classes() <= c.classes, "Trainer: labels must be 0..",
@@ -37,7 +38,7 @@ const TrainOptions& validated(const TrainOptions& options) {
 
 Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& options)
     : model_(std::move(model)),
-      data_(fitting(model_, train)),
+      data_(fitting(model_, train, options)),
       fingerprint_(data_.fingerprint()),
       options_(validated(options)),
       whole_step_(net().queue) {
@@ -58,7 +59,7 @@ Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& optio
   losses_.resize(images);
   const std::vector<float> weight(batch, -1.f / static_cast<float>(images));
   dlog_prob_.upload(weight.data(), batch * sizeof(float));
-  feed_ = std::make_unique<Feed>(net().queue, batch, net().config.dims());
+  feed_ = std::make_unique<Feed>(net().queue, batch, net().config);
   // Last, so that what is said to fit when it does not leaves room for all of the above.
   take_room();
 }
@@ -76,7 +77,9 @@ void Trainer::Impl::initialize() {
   const ModelConfig& c = net().config;
   const Pixels images{{count, c.height, c.width, c.channels}, std::move(batch.pixels)};
   room_ = {};  // what follows may take its place
-  model_.initialize(dequantize(images, c.n_bits, Noise::uniform(options_.seed)));
+  model_.initialize(data_.is_points()
+                        ? Tensor{{count, c.dims()}, std::move(batch.points)}
+                        : dequantize(images, c.n_bits, Noise::uniform(options_.seed)));
   net().release_room();
 }
 
@@ -97,27 +100,35 @@ double Trainer::Impl::learning_rate(std::int64_t images) const {
 void Trainer::Impl::clear_gradients() {
   const Layout& layout = net().layout;
   dfolded_.clear(), dpacked_.clear();
-  // Only the top prior's gradients add up in place; all others are written by prepare_backward.
-  net().queue.clear(gradient_.as<float>() + layout.prior_mean,
-                    (layout.parameters - layout.prior_mean) * sizeof(float));
+  // What weights_prepare_backward does not write adds up in place.
+  net().queue.clear(gradient_.as<float>() + layout.added,
+                    (layout.parameters - layout.added) * sizeof(float));
+}
+
+/// The batch as the model takes it: points as they are, pixels with noise.
+const float* Trainer::Impl::batch_x() {
+  Model::Impl& model = net();
+  if (data_.is_points()) return feed_->points();
+  model.backend().pixels_dequantize({.pixels = feed_->pixels(),
+                                     .x = x_.as<float>(),
+                                     .samples = feed_->samples(),
+                                     .count = options_.batch,
+                                     .dims = model.config.dims(),
+                                     .n_bits = model.config.n_bits,
+                                     .centre = false,
+                                     .seed = options_.seed},
+                                    model.queue.stream());
+  return x_.as<float>();
 }
 
 /// Forward and backward of batch `index` of this update; gradients add up.
 void Trainer::Impl::run_batch(std::int64_t index) {
   Model::Impl& model = net();
   const std::int64_t count = options_.batch;
-  model.backend().pixels_dequantize({.pixels = feed_->pixels(),
-                                     .x = x_.as<float>(),
-                                     .samples = feed_->samples(),
-                                     .count = count,
-                                     .dims = model.config.dims(),
-                                     .n_bits = model.config.n_bits,
-                                     .centre = false,
-                                     .seed = options_.seed},
-                                    model.queue.stream());
+  const float* x = batch_x();
   const int* labels = model.config.classes > 0 ? feed_->labels() : nullptr;
   const Weights weights = model.folded();
-  model.flow.forward(buffers_, weights, x_.as<float>(), labels, nullptr);
+  model.flow.forward(buffers_, weights, x, labels, nullptr);
   model.flow.backward(buffers_, weights,
                       {gradient_.as<float>(), dfolded_.as<float>(), dpacked_.as<float>()},
                       dlog_prob_.as<float>(), labels, nullptr);
@@ -161,17 +172,18 @@ StepReport Trainer::Impl::report(double learning_rate) {
   double sum = 0;
   for (double value : losses_) sum += value;
   const ModelConfig& c = net().config;
+  const double log_prob = sum / static_cast<double>(losses_.size());
   at_.updates = control.updates;
   at_.skipped_in_row = control.skip ? at_.skipped_in_row + 1 : 0;
   ++at_.steps;
-  return {
-      .step = at_.steps,
-      .bits_per_dim = bits_per_dim(sum / static_cast<double>(losses_.size()), c.dims(), c.n_bits),
-      .gradient_norm = control.norm,
-      .learning_rate = learning_rate,
-      .skipped = control.skip != 0,
-      .skipped_total = at_.steps - at_.updates,
-      .images = at_.images};
+  return {.step = at_.steps,
+          .bits_per_dim = bits_per_dim(log_prob, c.dims(), c.is_vector() ? 0 : c.n_bits),
+          .gradient_norm = control.norm,
+          .learning_rate = learning_rate,
+          .skipped = control.skip != 0,
+          .skipped_total = at_.steps - at_.updates,
+          .images = at_.images,
+          .nats = -log_prob};
 }
 
 StepReport Trainer::Impl::step() {

@@ -76,6 +76,7 @@ class Trainer::Impl {
   StepReport make_step();
   void take_room();
   void clear_gradients();
+  const float* batch_x();
   void run_batch(std::int64_t index);
   void update();
   StepReport report(double learning_rate);

@@ -36,25 +36,38 @@ void augment(const Dataset& data, const Augmentation& how, const std::uint8_t* f
     }
 }
 
+void put_image(const Dataset& data, std::int64_t index, const TrainOptions& options,
+               std::int64_t sample, std::uint8_t* to) {
+  const std::uint8_t* from = data.images().data.data() + index * data.dims();
+  if (options.flip || options.shift > 0)
+    augment(data, draw(options, sample), from, to);
+  else
+    std::copy(from, from + data.dims(), to);
+}
+
+void put_point(const Dataset& data, std::int64_t index, float* to) {
+  const float* from = data.points().data.data() + index * data.dims();
+  std::copy(from, from + data.dims(), to);
+}
+
 }  // namespace
 
 Batch make_batch(const Dataset& data, const TrainOptions& options, std::int64_t position,
                  std::int64_t count) {
   const std::int64_t size = data.size();
-  const std::int64_t dims = std::int64_t{data.height()} * data.width() * data.channels();
-  const bool augmented = options.flip || options.shift > 0;
   Batch batch;
-  batch.pixels.resize(count * dims);
   batch.samples.resize(count);
+  if (data.is_points())
+    batch.points.resize(count * data.dims());
+  else
+    batch.pixels.resize(count * data.dims());
   for (std::int64_t n = 0; n < count; ++n) {
     const std::int64_t sample = position + n;
     const std::int64_t index = Order(size, options.seed, sample / size)(sample % size);
-    const std::uint8_t* from = data.images().data.data() + index * dims;
-    std::uint8_t* to = batch.pixels.data() + n * dims;
-    if (augmented)
-      augment(data, draw(options, sample), from, to);
+    if (data.is_points())
+      put_point(data, index, batch.points.data() + n * data.dims());
     else
-      std::copy(from, from + dims, to);
+      put_image(data, index, options, sample, batch.pixels.data() + n * data.dims());
     if (!data.labels().empty()) batch.labels.push_back(data.labels()[index]);
     batch.samples[n] = sample;
   }

@@ -12,9 +12,10 @@
 
 namespace rheo {
 
-/// Images of one forward and backward pass, augmented.
+/// Images of one forward and backward pass, augmented, or points.
 struct Batch {
-  std::vector<std::uint8_t> pixels;   // [N, D]
+  std::vector<std::uint8_t> pixels;   // [N, D] of images
+  std::vector<float> points;          // [N, D] of points
   std::vector<int> labels;            // [N] or empty
   std::vector<std::int64_t> samples;  // [N] position in the run, the index of each image's noise
 };

@@ -30,7 +30,9 @@ std::vector<Trainer::Impl::Piece> Trainer::Impl::optimizer_pieces(const Model::I
 std::vector<Trainer::Impl::Piece> Trainer::Impl::batch_pieces(const Model::Impl& model,
                                                               const TrainOptions& options) {
   const std::int64_t batch = options.batch;
-  return {{&Impl::x_, batch * model.config.dims() * std::int64_t{sizeof(float)}, "images"},
+  // Vectors are used where the feed puts them.
+  const std::int64_t dequantised = model.config.is_vector() ? 0 : batch * model.config.dims();
+  return {{&Impl::x_, dequantised * std::int64_t{sizeof(float)}, "images"},
           {&Impl::log_prob_, batch * options.accumulate * std::int64_t{sizeof(double)}, "losses"},
           {&Impl::dlog_prob_, batch * std::int64_t{sizeof(float)}, "losses"}};
 }
@@ -49,8 +51,8 @@ MemoryPlan Trainer::Impl::parts(const Model::Impl& model, const TrainOptions& op
   plan.optimizer = sum(optimizer_pieces(model, options));
   plan.activations =
       static_cast<std::int64_t>(model.activation_bytes(options.batch, keep_of(memory)));
-  plan.workspace = sum(batch_pieces(model, options)) + static_cast<std::int64_t>(Feed::device_bytes(
-                                                           options.batch, model.config.dims()));
+  plan.workspace = sum(batch_pieces(model, options)) +
+                   static_cast<std::int64_t>(Feed::device_bytes(options.batch, model.config));
   return plan;
 }
 
@@ -74,6 +76,11 @@ MemoryPlan Trainer::Impl::planned(const Model::Impl& model, const TrainOptions& 
     });
   };
   const auto fits = [&](Memory mode) { return largest(mode, options.batch) == options.batch; };
+  // The network's input is not the output of its layer with one half unmoved, to be had again.
+  const bool all = model.config.is_autoregressive();
+  require(!all || memory == Memory::automatic || memory == Memory::full,
+          "Trainer: memory of autoregressive models (maf, iaf) must be full");
+  if (memory == Memory::automatic && all) memory = Memory::full;
   if (memory == Memory::automatic)
     memory = fits(Memory::full)    ? Memory::full
              : fits(Memory::state) ? Memory::state

@@ -109,6 +109,9 @@ def write_data(folder):
     np.save(folder / "colour.npy", colour)
     np.save(folder / "colour_labels.npy", np.arange(IMAGES) % CLASSES)
     np.save(folder / "grey.npy", smooth_images(IMAGES, 1, seed=1))
+    vectors = np.random.default_rng(2).normal(size=(IMAGES, 3))
+    for columns, name in enumerate(["ones", "pairs", "triples"], 1):
+        np.save(folder / f"{name}.npy", vectors[:, :columns].astype(np.float32))
     np.save(folder / "large.npy", np.zeros((4, 12, 10, 3), np.uint8))
     for i, name in enumerate(["a", "b", "c"]):
         (folder / "classes" / name).mkdir(parents=True)

@@ -101,7 +101,7 @@ class UsageTest(ProgramTest):
     def test_help_tells_the_defaults_of_each_command(self):
         for command, default in {"train": "0.001", "sample": "64", "score": "uniform",
                                  "encode": "uniform", "decode": "auto", "interpolate": "8",
-                                 "reconstruct": "centre", "info": "--json"}.items():
+                                 "reconstruct": "centre", "info": "--json", "toy": "20000"}.items():
             with self.subTest(command):
                 result = self.done(command, "--help")
                 self.assertIn(default, result.stdout.decode())

@@ -28,7 +28,7 @@ std::int64_t seen(const Grid& g, std::int64_t p, int taps, int t) {
 }
 
 double network(const Step& s, std::int64_t p, int o) {
-  const int out = coupling_outputs(s.kind, s.channels);
+  const int out = coupling_outputs(s.kind, s.channels - s.passed);
   double sum = s.tap_bias.empty() ? 0 : s.tap_bias[o];
   for (int t = 0; t < s.taps; ++t) {
     const std::int64_t q = seen(s.grid, p, s.taps, t);
@@ -38,25 +38,32 @@ double network(const Step& s, std::int64_t p, int o) {
   return sum;
 }
 
-double log_scale(CouplingKind kind, double raw) {
-  if (kind == CouplingKind::bounded) return 4 / std::numbers::pi * std::atan(raw);
+double log_scale(const Step& s, double raw) {
+  if (s.kind == CouplingKind::bounded) return 4 / std::numbers::pi * std::atan(raw);
+  if (s.kind == CouplingKind::tanh) return s.gain[0] * std::tanh(raw);
+  if (s.kind == CouplingKind::exponential) return raw;
   const double u = raw + 2;
   return u < 0 ? u - std::log1p(std::exp(u)) : -std::log1p(std::exp(-u));
 }
 
 /// `direction` +1 forward, -1 inverse.
 void couple(const Step& s, int direction, StepOutputs& y) {
-  const int half = s.channels / 2;
-  const bool affine = s.kind != CouplingKind::additive;
+  const int moved = s.channels - s.passed, kept = coupling_kept(s.kind, moved);
+  const bool affine = s.kind != CouplingKind::additive, after = s.kind == CouplingKind::tanh;
+  y.raw.resize(static_cast<std::size_t>(s.grid.pixels() * kept));
   for (std::int64_t p = 0; p < s.grid.pixels(); ++p)
-    for (int c = 0; c < half; ++c) {
-      double& b = y.coupled[p * s.channels + half + c];
+    for (int c = 0; c < moved; ++c) {
+      double& b = y.coupled[p * s.channels + s.passed + c];
       const double shift = network(s, p, c);
-      const double raw = affine ? network(s, p, half + c) : 0;
-      const double log = affine ? log_scale(s.kind, raw) : 0;
-      b = direction > 0 ? (b + shift) * std::exp(log) : b / std::exp(log) - shift;
+      const double raw = affine ? network(s, p, moved + c) : 0;
+      const double log = affine ? log_scale(s, raw) : 0, scale = std::exp(log), from = b;
+      if (after)
+        b = direction > 0 ? b * scale + shift : (b - shift) / scale;
+      else
+        b = direction > 0 ? (b + shift) * scale : b / scale - shift;
       y.log_det[p / s.grid.image_pixels()] += log;
-      if (affine) y.raw.push_back(raw);
+      if (affine) y.raw[p * kept + c] = raw;
+      if (after) y.raw[p * kept + moved + c] = (direction > 0 ? b : from) - shift;
     }
 }
 
@@ -90,16 +97,18 @@ StepOutputs step_inverse(const Step& s) {
   return y;
 }
 
-Values step_columns(const Grid& grid, int channels, const Values& to, int taps, bool edge) {
-  const int half = channels / 2, stride = columns_stride(taps, half, edge);
+Values step_columns(const Grid& grid, int channels, const Values& to, const Columns& like) {
+  const int seen_channels = like.channels, taps = like.taps;
+  const int stride = columns_stride(taps, seen_channels, like.edge);
   Values rows(static_cast<std::size_t>(grid.pixels() * stride), 0.0);
   for (std::int64_t p = 0; p < grid.pixels(); ++p) {
     double* row = rows.data() + p * stride;
-    row[taps * half] = 1;
+    row[taps * seen_channels] = 1;
     for (int t = 0; t < taps; ++t) {
       const std::int64_t q = seen(grid, p, taps, t);
-      for (int c = 0; c < half && q >= 0; ++c) row[t * half + c] = to[q * channels + c];
-      if (q < 0 && edge) row[taps * half + 1 + t] = 1;
+      for (int c = 0; c < seen_channels && q >= 0; ++c)
+        row[t * seen_channels + c] = to[q * channels + c];
+      if (q < 0 && like.edge) row[taps * seen_channels + 1 + t] = 1;
     }
   }
   return rows;

@@ -21,34 +21,36 @@ std::int64_t Folds::pack(std::int64_t bytes) {
   return at;
 }
 
-void Folds::add_mix(int channels, std::int64_t pixels) {
+void Folds::add_mix(int channels, std::int64_t pixels, bool actnorm, bool factors) {
   const std::int64_t n = channels;
-  const auto parameter = [&](std::int64_t size) { return take(parameters, size); };
-  mixes.push_back({.bias = parameter(n),
-                   .log_scale = parameter(n),
-                   .lower = parameter(n * n),
-                   .upper = parameter(n * n),
-                   .log_diagonal = parameter(n),
-                   .sign = signs,
+  const auto parameter = [&](std::int64_t size, bool there) {
+    return there ? take(parameters, size) : -1;
+  };
+  mixes.push_back({.bias = parameter(n, actnorm),
+                   .log_scale = parameter(n, actnorm),
+                   .lower = parameter(n * n, factors),
+                   .upper = parameter(n * n, factors),
+                   .log_diagonal = parameter(n, factors),
+                   .sign = factors ? signs : -1,
                    .permutation = permutations,
                    .mix = take(folded, n * n),
                    .inverse = take(folded, n * n),
-                   .sum = take(folded, n),
-                   .room = take(workspace, 4 * n * n),
+                   .folded_bias = take(folded, n),
+                   .room = factors ? take(workspace, 4 * n * n) : -1,
                    .channels = channels,
                    .pixels = pixels});
-  signs += n, permutations += n;
+  signs += factors ? n : 0, permutations += n;
 }
 
-void Folds::add_product(ProductLayout layout, int out, int taps, int in, bool edge, float gain,
-                        Dtype type) {
+ProductFold& Folds::add_product(ProductLayout layout, int out, int taps, int in, bool edge,
+                                float gain, Dtype type, bool scale) {
   const bool columns = layout == ProductLayout::columns;
   const int stride = columns ? columns_stride(taps, in, edge) : in;
   const std::int64_t size = std::int64_t{columns ? out : taps * out} * stride;
   const std::int64_t edges = std::int64_t{taps} * out;
   products.push_back({.weight = take(parameters, edges * in),
                       .bias = take(parameters, out),
-                      .log_scale = take(parameters, out),
+                      .log_scale = scale ? take(parameters, out) : -1,
                       .edge = edge ? take(parameters, edges) : -1,
                       .matrix = pack(size * size_of(type)),
                       .dmatrix = take(dpacked, size),
@@ -62,6 +64,13 @@ void Folds::add_product(ProductLayout layout, int out, int taps, int in, bool ed
                       .gain = gain,
                       .layout = layout,
                       .type = type});
+  return products.back();
+}
+
+void Folds::add_made(MadeLayer layer, ProductLayout layout, int out, int in, int dims, float gain,
+                     Dtype type, bool scale) {
+  ProductFold& made = add_product(layout, out, 1, in, false, gain, type, scale);
+  made.made = layer, made.made_dims = dims;
 }
 
 Folds all_folds(int channels, Dtype type, Dtype other, std::int64_t multiple) {

@@ -16,9 +16,11 @@ struct Folds {
   std::int64_t workspace = 1;
   std::int64_t multiple = 1;  // where each tensor begins, but for those of `packed`
 
-  void add_mix(int channels, std::int64_t pixels);
-  void add_product(ProductLayout layout, int out, int taps, int in, bool edge, float gain,
-                   Dtype type);
+  void add_mix(int channels, std::int64_t pixels, bool actnorm = true, bool factors = true);
+  ProductFold& add_product(ProductLayout layout, int out, int taps, int in, bool edge, float gain,
+                           Dtype type, bool scale = true);
+  void add_made(MadeLayer layer, ProductLayout layout, int out, int in, int dims, float gain,
+                Dtype type, bool scale);
 
  private:
   std::int64_t take(std::int64_t& end, std::int64_t size) const;

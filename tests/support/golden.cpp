@@ -74,6 +74,13 @@ std::vector<std::string> golden_names() {
   return names;
 }
 
+std::vector<std::string> all_golden_names() {
+  std::vector<std::string> names = golden_names();
+  const char* moved = std::getenv("RHEO_GOLDEN");
+  append_names(std::string(moved ? moved : RHEO_GOLDEN_DIR) + "/family", names);
+  return names;
+}
+
 GoldenCase load_golden(const std::string& name) {
   const std::string path = name + kGolden;
   GoldenCase golden;

@@ -15,7 +15,7 @@ struct GoldenCase {
   ModelConfig config;
   std::map<std::string, std::vector<double>> parameters;  ///< Permutations and signs among them.
   int images = 0;
-  std::vector<double> x;         ///< [N, H, W, C], each value a float32.
+  std::vector<double> x;         ///< [N, H, W, C] or [N, D], each value a float32.
   std::vector<int> labels;       ///< [N], or empty where the model has no classes.
   std::vector<double> log_prob;  ///< [N]
   std::vector<double> latents;   ///< [N, D]
@@ -26,6 +26,9 @@ struct GoldenCase {
 /// The cases of tests/golden, and of the folder in RHEO_OUTSIDE_GOLDEN where that is set: each as
 /// its path without ".model.safetensors", for load_golden. Never empty.
 std::vector<std::string> golden_names();
+
+/// These, which are of Glow, and those of the other families (tests/golden/family).
+std::vector<std::string> all_golden_names();
 
 /// @throws Error bad_file.
 GoldenCase load_golden(const std::string& name);

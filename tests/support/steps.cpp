@@ -12,6 +12,35 @@ std::vector<float> random_mix(Arena& arena, int n) {
   return mix;
 }
 
+/// More of them than the CPU takes at once.
+void add_vectors(std::vector<StepShape>& shapes) {
+  for (CouplingKind kind : kCouplingKinds) {
+    const Grid vectors{70, 1, 1};
+    shapes.push_back({vectors, 1, kind, 1, false, false, 1});
+    shapes.push_back({vectors, 2, kind, 1, false, false});
+    shapes.push_back({vectors, 3, kind, 1, false, true});
+    shapes.push_back({vectors, 5, kind, 1, false, true, 5});
+  }
+}
+
+void add_odd(std::vector<StepShape>& shapes) {
+  const Grid tiles{2, 5, 14}, small{3, 3, 5};
+  for (CouplingKind kind : kCouplingKinds) {
+    shapes.push_back({small, 3, kind, 9, true, true, 3});
+    shapes.push_back({tiles, 5, kind, 9, true, true});
+    shapes.push_back({tiles, 1, kind, 9, true, true, 1});
+  }
+  // More outputs than channels on more pixels than fit a block at once; and matrices of one row
+  // and one column more, or one less, than a block holds.
+  shapes.push_back({tiles, 48, CouplingKind::tanh, 1, false, true, 48});
+  shapes.push_back({tiles, 48, CouplingKind::exponential, 9, true, false, 48});
+  shapes.push_back({small, 33, CouplingKind::tanh, 9, true, true});
+  shapes.push_back({small, 35, CouplingKind::exponential, 1, false, true, 35});
+  // Neither half: some pass, fewer or more move.
+  shapes.push_back({tiles, 12, CouplingKind::sigmoid2, 9, true, true, 4});
+  shapes.push_back({tiles, 12, CouplingKind::tanh, 9, true, true, 8});
+}
+
 struct Uploaded {
   Arena& arena;
 
@@ -27,7 +56,7 @@ struct Uploaded {
 std::vector<StepShape> step_shapes() {
   std::vector<StepShape> shapes;
   const Grid tiles{2, 9, 15}, small{3, 3, 5};
-  for (CouplingKind kind : {CouplingKind::additive, CouplingKind::sigmoid2, CouplingKind::bounded})
+  for (CouplingKind kind : kCouplingKinds)
     for (int taps : {9, 1})
       for (bool edge : {false, true})
         for (bool mix : {false, true}) {
@@ -40,41 +69,74 @@ std::vector<StepShape> step_shapes() {
   // A pixel that is at two borders at once.
   for (const Grid& thin : {Grid{2, 1, 70}, {2, 70, 1}, {3, 1, 1}, {2, 2, 2}})
     shapes.push_back({thin, 4, CouplingKind::sigmoid2, 9, true, true});
+  add_vectors(shapes);
+  add_odd(shapes);
   return shapes;
+}
+
+std::string told(const StepShape& s) {
+  return "kind " + std::to_string(static_cast<int>(s.kind)) + ", taps " + std::to_string(s.taps) +
+         (s.edge ? ", edge" : "") + (s.mix ? ", mix" : "") + ", channels " +
+         std::to_string(s.channels) + " of which pass " + std::to_string(s.passed()) + ", " +
+         std::to_string(s.grid.count) + " x " + std::to_string(s.grid.height) + " x " +
+         std::to_string(s.grid.width);
 }
 
 std::vector<double> doubles(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
+StepShape step_of(const CaseShape& shape) {
+  constexpr CouplingKind kKinds[][kOptions] = {
+      {CouplingKind::sigmoid2, CouplingKind::additive, CouplingKind::bounded,
+       CouplingKind::sigmoid2},
+      {CouplingKind::tanh, CouplingKind::exponential, CouplingKind::tanh, CouplingKind::additive}};
+  constexpr int kTaps[] = {9, 1, 9, 0};
+  const bool odd = shape.channels % 3 != 0;
+  const int channels = shape.channels - odd, option = shape.option;
+  return {shape.grid(),
+          channels,
+          kKinds[odd][option],
+          kTaps[option],
+          option != 2,
+          option != 1,
+          odd && option == 1 ? channels : StepShape::kHalf};
+}
+
 StepPair make_step(Arena& arena, const StepShape& s) {
   const std::int64_t pixels = s.grid.pixels(), state = pixels * s.channels;
-  const int n = s.channels, out = coupling_outputs(s.kind, n), tiles = tiles_of(s.grid);
+  const int n = s.channels, moved = n - s.passed(), tiles = tiles_of(s.grid);
+  const int out = coupling_outputs(s.kind, moved);
+  // So that exp(raw) is of the size of the other kinds' scales.
+  const double spread = s.kind == CouplingKind::exponential ? 0.25 : 1;
   const int column_taps = s.taps ? s.taps : 9;
   const Uploaded upload{arena};
   StepPair pair{};
   StepArgs& a = pair.args;
   reference::Step& want = pair.want;
   want.grid = a.grid = s.grid, want.channels = a.channels = n, want.kind = a.kind = s.kind;
-  want.taps = s.taps;
+  want.taps = s.taps, want.passed = a.passed = s.passed();
   a.from = upload(arena.normal(state), want.from);
   a.to = arena.out<float>(state);
   a.taps.taps = s.taps;
   if (s.taps) {
-    a.taps.data = upload(arena.normal(pixels * s.taps * out, 0.4), want.tap_data);
-    a.taps.bias = upload(arena.normal(out, 0.4), want.tap_bias);
-    if (s.edge) a.taps.edge = upload(arena.normal(std::int64_t{s.taps} * out), want.tap_edge);
+    a.taps.data = upload(arena.normal(pixels * s.taps * out, 0.4 * spread), want.tap_data);
+    a.taps.bias = upload(arena.normal(out, 0.4 * spread), want.tap_bias);
+    if (s.edge)
+      a.taps.edge = upload(arena.normal(std::int64_t{s.taps} * out, spread), want.tap_edge);
+    if (s.kind == CouplingKind::tanh) a.gain = upload({0.8f}, want.gain);
   }
   a.log_det = {arena.out<float>(s.grid.count * (tiles + 2), 1) + 1, tiles + 2};
-  if (s.taps && s.kind != CouplingKind::additive) a.raw = arena.out<float>(state / 2, 1);
+  if (s.taps && s.kind != CouplingKind::additive)
+    a.raw = arena.out<float>(pixels * coupling_kept(s.kind, moved), 1);
   a.coupled = arena.out<float>(state);
   if (s.mix) {
     a.mix = upload(random_mix(arena, n), want.mix);
     a.bias = upload(arena.normal(n), want.bias);
   }
-  const int stride = columns_stride(column_taps, n / 2, s.edge);
+  const int stride = columns_stride(column_taps, s.seen(), s.edge);
   a.columns = {
-      arena.out<float>(pixels * stride, 1), Dtype::f32, column_taps, n / 2, stride, s.edge};
+      arena.out<float>(pixels * stride, 1), Dtype::f32, column_taps, s.seen(), stride, s.edge};
   return pair;
 }
 
