@@ -63,6 +63,7 @@ int DecodeCommand::run() {
   Model loaded = Model::load(model, make_compute(compute, Work::exact));
   const ModelConfig& config = loaded.config();
   if (config.is_vector()) require_npy(output, ending);
+  require_picture(config, columns);
   require_steps(config, steps_done);
   progress.set_items(items_of(config));
   const Tensor eps = read_latents(latents, config);

@@ -101,7 +101,8 @@ std::string text_of(const std::string& path, const CheckpointInfo& info) {
                       c.is_vector() ? "" : fmt::format("{} levels of ", c.levels), c.steps,
                       c.hidden, word("permutation"));
   if (!word("coupling").empty())
-    text += fmt::format("  coupling  {}, scale {}{}\n", word("coupling"), word("scale"),
+    text += fmt::format("  coupling  {}{}{}\n", word("coupling"),
+                        word("scale").empty() ? "" : ", scale " + word("scale"),
                         c.edge_bias ? ", edge bias" : "");
   if (!word("prior").empty()) text += fmt::format("  prior     {}\n", word("prior"));
   if (c.family == Family::glow)
@@ -144,8 +145,10 @@ MemoryTable InfoCommand::memory() const {
     table.rows.push_back({"sampling", model.plan(batch)});
     TrainOptions options;
     if (batch) options.batch = batch;
+    const bool full_alone = model.config().is_autoregressive();
     for (const Memory mode : {Memory::full, Memory::state, Memory::invert})
-      if (how.memory == Memory::automatic || how.memory == mode)
+      if (how.memory == mode ||
+          (how.memory == Memory::automatic && (mode == Memory::full || !full_alone)))
         table.rows.push_back({name(mode), plan_training(model, options, mode)});
   } catch (const Error& error) {
     const bool of_device = error.code() == Errc::out_of_memory || error.code() == Errc::device ||

@@ -67,6 +67,7 @@ Input::Input(const InputFlags& flags, const ModelConfig& config, ProgressLine& p
       noise_(make_noise(flags.noise)),
       config_(config) {
   if (flags.input.empty() == flags.data.path.empty()) misuse("DATA", "give either DATA or --input");
+  require_pixels(config, flags.noise);
   if (flags.input.empty())
     take_data(flags, config, progress);
   else

@@ -14,11 +14,6 @@ namespace rheo::cli {
 
 namespace {
 
-const std::map<std::string, Family> kFamilies = {{"glow", Family::glow},
-                                                 {"realnvp", Family::realnvp},
-                                                 {"nice", Family::nice},
-                                                 {"maf", Family::maf},
-                                                 {"iaf", Family::iaf}};
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::automatic}, {"f32", Precision::f32}, {"bf16", Precision::bf16}};
 const std::map<std::string, Memory> kMemories = {{"auto", Memory::automatic},
@@ -47,6 +42,12 @@ CLI::Validator device_name() {
                    : fmt::format("must be auto, cpu, cuda or cuda:N; got {}", text);
       },
       "");
+}
+
+/// Throws: what a model of vectors has no use for.
+[[noreturn]] void refuse_of_vectors(const char* flag, const char* purpose) {
+  fail(Errc::invalid_argument, "{} is for {}, and the model takes vectors; leave it out", flag,
+       purpose);
 }
 
 /// "32" or "32x48" (height first).
@@ -88,9 +89,6 @@ CLI::Validator one_of(std::vector<std::string> words) {
       "");
 }
 
-std::string name(Family family) {
-  return name_of(kFamilies, family);
-}
 std::string name(Precision precision) {
   return name_of(kPrecisions, precision);
 }
@@ -206,8 +204,7 @@ void require_fitting(const ModelConfig& config, const std::string& path, const D
 }
 
 Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const Progress& progress) {
-  if (flags.height && config.is_vector())
-    fail(Errc::invalid_argument, "--size is for images, and the model takes vectors; leave it out");
+  if (flags.height && config.is_vector()) refuse_of_vectors("--size", "images");
   if (flags.height && (flags.height != config.height || flags.width != config.width))
     fail(Errc::invalid_argument, "--size must be {}x{}, as the model has it; got {}x{}",
          config.height, config.width, flags.height, flags.width);
@@ -244,14 +241,24 @@ void add_noise_flags(CLI::App& app, NoiseFlags& flags) {
   app.add_option("--noise", flags.kind,
                  "Added to uint8 pixels: uniform, or centre so that they come back exactly")
       ->check(one_of({"uniform", "centre"}))
-      ->capture_default_str();
+      ->default_str(flags.usual);
   app.add_option("--seed", flags.seed, "Of uniform noise")
       ->check(within(0, kLargestSeed))
-      ->capture_default_str();
+      ->default_str("0");
+}
+
+void require_pixels(const ModelConfig& config, const NoiseFlags& flags) {
+  if (flags.kind && config.is_vector()) refuse_of_vectors("--noise", "pixels");
+  if (flags.seed && config.is_vector()) refuse_of_vectors("--seed", "noise of pixels");
 }
 
 Noise make_noise(const NoiseFlags& flags) {
-  return flags.kind == "centre" ? Noise::at_centre() : Noise::uniform(flags.seed);
+  return flags.kind.value_or(flags.usual) == "centre" ? Noise::at_centre()
+                                                      : Noise::uniform(flags.seed.value_or(0));
+}
+
+void require_picture(const ModelConfig& config, std::int64_t columns) {
+  if (columns && config.is_vector()) refuse_of_vectors("--columns", "pictures");
 }
 
 }  // namespace rheo::cli

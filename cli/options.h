@@ -41,8 +41,7 @@ Compute make_compute(const ComputeFlags& flags, Work work);
 /// For people, where and how: "cpu, 2 threads, avx512, bf16".
 std::string description(const Compute& compute);
 
-/// "glow", "f32", "full": the words that the options take.
-std::string name(Family family);
+/// "f32", "full": the words that the options take.
 std::string name(Precision precision);
 std::string name(Memory memory);
 
@@ -84,11 +83,17 @@ void require_steps(const ModelConfig& config, std::optional<int> steps);
 
 /// --noise and --seed of commands that turn pixels into numbers.
 struct NoiseFlags {
-  std::string kind = "uniform";
-  std::uint64_t seed = 0;
+  const char* usual = "uniform";  ///< Of the command.
+  std::optional<std::string> kind = {};
+  std::optional<std::uint64_t> seed = {};  ///< 0.
 };
 
 void add_noise_flags(CLI::App& app, NoiseFlags& flags);
+/// Throws where they were given to a model of vectors.
+void require_pixels(const ModelConfig& config, const NoiseFlags& flags);
 Noise make_noise(const NoiseFlags& flags);
+
+/// Throws where --columns of a picture was given to a model of vectors.
+void require_picture(const ModelConfig& config, std::int64_t columns);
 
 }  // namespace rheo::cli

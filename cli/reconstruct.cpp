@@ -22,7 +22,7 @@ struct ReconstructCommand {
   std::string model;
   std::string output;
   DataFlags data;
-  NoiseFlags noise{.kind = "centre"};
+  NoiseFlags noise{.usual = "centre"};
   std::int64_t count = 16;
   std::int64_t columns = 0;
   bool json = false;
@@ -100,6 +100,8 @@ int ReconstructCommand::run() {
   if (!config.is_vector() && ending == "npy")
     fail(Errc::invalid_argument, "--output {}: must end in .png, for the model makes images",
          output);
+  require_picture(config, columns);
+  require_pixels(config, noise);
   progress.set_items(items_of(config));
   const Dataset all = open_data_for(config, data, progress.count("reading"));
   count = std::min(count, all.size());

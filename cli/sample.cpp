@@ -75,6 +75,7 @@ int SampleCommand::run() {
   Model loaded = Model::load(model, make_compute(compute, Work::fast));
   const ModelConfig& config = loaded.config();
   if (config.is_vector()) require_npy(output, ending);
+  require_picture(config, columns);
   progress.set_items(items_of(config));
   require_memory(count, config.dims());
   options.labels = labels(config);

@@ -9,6 +9,7 @@
 
 #include "cli/failure.h"
 #include "cli/options.h"
+#include "rheo/config.h"
 
 namespace rheo::cli {
 
@@ -21,17 +22,21 @@ constexpr int kDepth = 32;
 
 using Kind = Setting::Kind;
 
+std::vector<std::string> families() {
+  const auto names = family_names();
+  return {names.begin(), names.end()};
+}
+
 const std::vector<Setting> kModelSettings = {
-    {"--model",
-     "model",
-     Kind::word,
+    {"--model", "model", Kind::word,
      "glow or realnvp on images; realnvp, the default there, nice, maf or iaf on vectors",
-     {"glow", "realnvp", "nice", "maf", "iaf"}},
+     families()},
     {"--levels", "levels", Kind::integer, "Scales; height and width are multiples of 2^levels"},
     {"--steps", "steps", Kind::integer,
      "Flow steps on each level (for training, see --updates); of realnvp 6, on vectors 4, of maf "
      "and iaf 5"},
-    {"--hidden", "hidden", Kind::integer, "Width of each coupling network; of all but glow 256"},
+    {"--hidden", "hidden", Kind::integer,
+     "Width of each coupling network; of all but glow 256; of maf and iaf at least D - 1"},
     {"--coupling",
      "coupling",
      Kind::word,
@@ -162,6 +167,13 @@ std::span<const Setting> model_settings() {
 }
 std::span<const Setting> train_settings() {
   return kTrainSettings;
+}
+
+std::string said_by(const CLI::App& app, std::span<const Setting> settings, const std::string& key,
+                    const std::string& who) {
+  for (const Setting& setting : settings)
+    if (key == setting.key && app.count(setting.flag) > 0) return setting.flag;
+  return who;
 }
 
 void add_settings(CLI::App& app, const char* group, std::span<const Setting> settings,

@@ -29,6 +29,10 @@ std::span<const Setting> train_settings();
 void add_settings(CLI::App& app, const char* group, std::span<const Setting> settings,
                   const Json& defaults, Json& changes);
 
+/// The flag that sets `key` if it was given, else `who`.
+std::string said_by(const CLI::App& app, std::span<const Setting> settings, const std::string& key,
+                    const std::string& who);
+
 /// Throws Error bad_file for a key that is neither one of the settings' nor one of `more`.
 void require_keys(const std::string& who, const Json& said, std::span<const Setting> settings,
                   std::initializer_list<const char*> more);

@@ -51,7 +51,8 @@ std::string size_of(const ModelConfig& c) {
 /// "glow, 3 levels of 32 steps, hidden width 512"
 std::string shape_of(const ModelConfig& c) {
   const std::string levels = c.is_vector() ? "" : fmt::format("{} levels of ", c.levels);
-  return fmt::format("{}, {}{} steps, hidden width {}", name(c.family), levels, c.steps, c.hidden);
+  return fmt::format("{}, {}{} steps, hidden width {}", family_name(c.family), levels, c.steps,
+                     c.hidden);
 }
 
 class TrainCommand {
@@ -168,7 +169,7 @@ void TrainCommand::settle() {
 void TrainCommand::settle_for(const Dataset& data) {
   if (!resume_) {
     const Json defaults = model_defaults(data_.data.path, data, model_changes_);
-    require_known_to_model(said_by_, model_changes_, defaults);
+    require_known_to_model(app_, said_by_, model_changes_, defaults);
     model_ = overridden(said_by_, defaults, model_changes_);
     train_ = overridden(said_by_, train_defaults(data), train_changes_);
     if (data.is_points() && app_.count("--samples") == 0) routine_.samples = 2000;

@@ -118,12 +118,13 @@ Json train_defaults(const Dataset& data) {
   return Json::parse(options.to_json());
 }
 
-void require_known_to_model(const std::string& who, const Json& said, const Json& defaults) {
+void require_known_to_model(const CLI::App& app, const std::string& who, const Json& said,
+                            const Json& defaults) {
   for (const auto& [key, value] : said.items())
     if (!defaults.contains(key))
-      fail(Errc::invalid_argument, "{}: {} on {} has no {}; leave it out", who,
-           defaults["model"].get<std::string>(), defaults.contains("dims") ? "vectors" : "images",
-           key);
+      fail(Errc::invalid_argument, "{}: {} on {} has no {}; leave it out",
+           said_by(app, model_settings(), key, who), defaults["model"].get<std::string>(),
+           defaults.contains("dims") ? "vectors" : "images", key);
 }
 
 OpenedData open_train_data(const TrainData& flags, ProgressLine& progress) {

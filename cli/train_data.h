@@ -36,8 +36,10 @@ Json model_defaults(const std::string& path, const Dataset& data, const Json& sa
 /// The training section likewise.
 Json train_defaults(const Dataset& data);
 
-/// Throws where `said` has a key that the models of `defaults` lack.
-void require_known_to_model(const std::string& who, const Json& said, const Json& defaults);
+/// Throws where `said` has a key that the models of `defaults` lack, naming its flag if `app` was
+/// given it, else `who`.
+void require_known_to_model(const CLI::App& app, const std::string& who, const Json& said,
+                            const Json& defaults);
 
 /// `model` with size and channels of the data and, if `conditional`, its classes; keys in `fixed`
 /// must agree with the data instead. @throws Error where data and model do not go together.

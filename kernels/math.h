@@ -37,11 +37,15 @@ RHEO_HD float exp_of_negative(float x) {
   return exp_in_range(x < -87.f ? -87.f : x);
 }
 
+RHEO_HD float within_87(float x) {
+  x = x < -87.f ? -87.f : x;
+  return x > 87.f ? 87.f : x;
+}
+
 /// e^x, to 2 ulp, and as for -87 and 87 beyond them: neither 0 nor infinite, so that one can divide
 /// by it.
 RHEO_HD float exp_within_87(float x) {
-  x = x < -87.f ? -87.f : x;
-  return exp_in_range(x > 87.f ? 87.f : x);
+  return exp_in_range(within_87(x));
 }
 
 /// log(1 + e) for e in [0, 1], to 2 ulp: twice the artanh of e / (2 + e), which is at most 1/3.

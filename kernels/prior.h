@@ -49,7 +49,8 @@ struct PriorBackwardArgs {
   PriorArgs forward;       // eps and log_prob unused
   const float* dlog_prob;  // [N]
   float* dz;               // rows of z_stride, written
-  float* dmean;            // by pixel: rows of parameter_stride, written; by label: added to
+  // By pixel: rows of parameter_stride, written; by label: added to. Null: not wanted.
+  float* dmean;
   float* dlog_sd;
 };
 

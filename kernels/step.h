@@ -20,13 +20,14 @@
 
 namespace rheo {
 
-/// How b channels move, y = (x + shift) s, but for `tanh`, which is y = x s + shift:
+/// How b channels move, y = (x + shift) s, but for `tanh`, which is y = x s + shift. The last two
+/// keep log s within 87 of 0, where float32 has both s and 1 / s.
 enum class CouplingKind : int {
   additive,     // s = 1
   sigmoid2,     // s = sigmoid(raw + 2)
   bounded,      // s = exp((4 / pi) atan(raw))
-  tanh,         // s = exp(gain tanh(raw)), with one learned gain a coupling
-  exponential,  // s = exp(raw), for |raw| up to 87
+  tanh,         // log s = gain tanh(raw), with one learned gain a coupling
+  exponential,  // log s = raw
 };
 
 /// What a coupling's network returns, before the gather: row p, column t * out + o is what pixel p
@@ -53,6 +54,7 @@ struct StepArgs {
   const float* mix;   // [C, C] M forward, M^-1 inverse; null: no mix
   const float* bias;  // [C]    forward: to = M (z + bias); inverse: to = M^-1 z - bias
   Columns columns;    // of the first columns.channels channels of `to`
+  int withheld = 0;   // columns hold zeros in place of the last so many of those channels
   void* kept;         // [P, columns.channels] bf16: those, as bf16 columns have them; or null
   const void* again;  // what `kept` was: columns are made of it, and nothing else is done; or null
 };
@@ -68,7 +70,7 @@ struct StepBackwardArgs {
   const float* mix;      // [C, C] M; null: no mix
   const float* bias;     // [C]
   const float* coupled;  // [P, C] v: what the mix saw and the coupling returned
-  float* dmix;           // [C, C] added to: G
+  float* dmix;           // [C, C] added to: G; null: neither this nor dsum is wanted, or no mix
   float* dsum;           // [C]    added to
   int taps;              // of the coupling's network: 9 or 1; 0: no coupling
   int passed;            // as forward
@@ -104,16 +106,16 @@ constexpr int step_backward_parts(const Grid& grid) {
   return static_cast<int>(tiles < 256 ? tiles : 256);
 }
 
-/// Floats of one part: G, sum dy, bias, edge and gain.
-constexpr std::int64_t step_backward_part_size(CouplingKind kind, int channels, int moved,
-                                               int taps) {
+/// Floats of one part: where they are wanted G and sum dy; then bias, edge and gain.
+constexpr std::int64_t step_backward_part_size(CouplingKind kind, int channels, int moved, int taps,
+                                               bool dmix) {
   const std::int64_t n = channels, out = coupling_outputs(kind, moved);
-  return n * n + n + out + taps * out + (kind == CouplingKind::tanh ? 1 : 0);
+  return (dmix ? n * n + n : 0) + out + taps * out + (kind == CouplingKind::tanh ? 1 : 0);
 }
 
 constexpr std::int64_t step_backward_workspace(const Grid& grid, CouplingKind kind, int channels,
-                                               int moved, int taps) {
-  return step_backward_parts(grid) * step_backward_part_size(kind, channels, moved, taps);
+                                               int moved, int taps, bool dmix = true) {
+  return step_backward_parts(grid) * step_backward_part_size(kind, channels, moved, taps, dmix);
 }
 
 namespace math {
@@ -140,9 +142,16 @@ RHEO_HD CouplingScale bounded_scale(float raw) {
   return {std::exp(log), log, kFourOverPi / (1.f + raw * raw), 0.f};
 }
 
+/// s = e^log within its bounds, beyond which it has no slope.
+RHEO_HD CouplingScale scale_within_87(float log, float slope, float by_gain) {
+  const float within = within_87(log);
+  const bool inside = within == log;
+  return {exp_within_87(log), within, inside ? slope : 0.f, inside ? by_gain : 0.f};
+}
+
 RHEO_HD CouplingScale tanh_scale(float raw, float gain) {
-  const float t = tanh(raw), log = gain * t;
-  return {exp_within_87(log), log, gain * (1.f - t * t), t};
+  const float t = tanh(raw);
+  return scale_within_87(gain * t, gain * (1.f - t * t), t);
 }
 
 /// `gain` counts for `tanh` alone.
@@ -151,7 +160,7 @@ RHEO_HD CouplingScale coupling_scale(float raw, float gain) {
   if constexpr (kKind == CouplingKind::sigmoid2) return sigmoid2_scale(raw);
   if constexpr (kKind == CouplingKind::bounded) return bounded_scale(raw);
   if constexpr (kKind == CouplingKind::tanh) return tanh_scale(raw, gain);
-  if constexpr (kKind == CouplingKind::exponential) return {exp_within_87(raw), raw, 1.f, 0.f};
+  if constexpr (kKind == CouplingKind::exponential) return scale_within_87(raw, 1.f, 0.f);
   return {1.f, 0.f, 0.f, 0.f};
 }
 

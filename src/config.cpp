@@ -1,5 +1,6 @@
 #include "rheo/config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -93,6 +94,15 @@ const char* word(const char* const (&words)[kCount], E value) {
   return words[static_cast<std::size_t>(value)];
 }
 
+/// Whether the scale of its couplings is to be chosen.
+bool has_scale(Family family) {
+  return family == Family::glow || family == Family::realnvp;
+}
+
+bool takes_images(Family family) {
+  return family == Family::glow || family == Family::realnvp;
+}
+
 /// What a family is unless said otherwise.
 ModelConfig defaults_of(Family family) {
   ModelConfig c;
@@ -118,8 +128,8 @@ void validate_vector(const ModelConfig& c) {
 }
 
 void validate_image(const ModelConfig& c) {
-  require(c.family == Family::glow || c.family == Family::realnvp, kWho, ": ",
-          word(kFamilies, c.family), " takes vectors (dims, levels 0); got levels ", c.levels);
+  require(takes_images(c.family), kWho, ": ", word(kFamilies, c.family),
+          " takes vectors (dims, levels 0); got levels ", c.levels);
   require_range("height", c.height, 2, 4096);
   require_range("width", c.width, 2, 4096);
   require_range("channels", c.channels, 1, 4);
@@ -128,11 +138,49 @@ void validate_image(const ModelConfig& c) {
   require_multiple("width", c.width, c.levels);
 }
 
+/// Hidden units of fewer degrees would leave the last numbers without influence on any other.
+int least_hidden(const ModelConfig& c) {
+  return c.is_autoregressive() ? c.channels - 1 : 1;
+}
+
+/// The family's defaults at the size that `reader` has.
+ModelConfig sized(Family family, Reader& reader) {
+  const bool glow = family == Family::glow, dims_given = reader.has("dims");
+  if (glow && dims_given)
+    fail(Errc::bad_file, kWho,
+         ": glow takes images (height, width, channels, levels), not vectors of dims numbers");
+  if (!takes_images(family) || dims_given) {
+    int dims = 0;
+    reader.read("dims", dims, true);
+    return ModelConfig::of_vectors(family, dims);
+  }
+  if (!glow && !reader.has("height"))
+    fail(Errc::bad_file, kWho, ": key dims (of vectors) or height (of images) is missing");
+  ModelConfig c = defaults_of(family);
+  if (!glow) c.steps = kImageSteps;
+  reader.read("height", c.height, true);
+  reader.read("width", c.width, true);
+  reader.read("channels", c.channels, true);
+  reader.read("levels", c.levels, true);
+  reader.read("n_bits", c.n_bits, false);
+  reader.read("edge_bias", c.edge_bias);
+  return c;
+}
+
 }  // namespace
+
+std::vector<std::string_view> family_names() {
+  return {std::begin(kFamilies), std::end(kFamilies)};
+}
+
+std::string_view family_name(Family family) {
+  return word(kFamilies, family);
+}
 
 ModelConfig ModelConfig::of_vectors(Family family, int dims) {
   ModelConfig c = defaults_of(family);
   c.height = c.width = 1, c.channels = dims, c.levels = 0;
+  c.hidden = std::max(c.hidden, least_hidden(c));
   return c;
 }
 
@@ -154,6 +202,10 @@ void ModelConfig::validate() const {
           ": coupling of nice must be additive; got affine");
   require(!is_autoregressive() || coupling == Coupling::affine, kWho, ": coupling of ", name,
           " must be affine; got additive");
+  require(has_scale(family) || scale == Scale::tanh, kWho, ": scale is for affine couplings; ",
+          name, " has none and leaves it tanh; got ", word(kScales, scale));
+  require(hidden >= least_hidden(*this), kWho, ": hidden of ", name,
+          " must be at least dims - 1 = ", least_hidden(*this), "; got ", hidden);
 }
 
 std::string ModelConfig::to_json() const {
@@ -165,8 +217,8 @@ std::string ModelConfig::to_json() const {
     json["levels"] = levels;
   }
   json["steps"] = steps, json["hidden"] = hidden;
-  if (!is_autoregressive())
-    json["coupling"] = word(kCouplings, coupling), json["scale"] = word(kScales, scale);
+  if (!is_autoregressive()) json["coupling"] = word(kCouplings, coupling);
+  if (has_scale(family)) json["scale"] = word(kScales, scale);
   json["permutation"] = word(kPermutations, permutation);
   json["classes"] = classes;
   if (!is_vector()) json["n_bits"] = n_bits, json["edge_bias"] = edge_bias;
@@ -180,26 +232,16 @@ ModelConfig ModelConfig::from_json(std::string_view text) {
   Family family = Family::glow;
   reader.read("model", family, kFamilies, true);
   const bool glow = family == Family::glow;
-  ModelConfig c = defaults_of(family);
-  if (!glow && reader.has("dims")) {
-    c = of_vectors(family, 0);
-    reader.read("dims", c.channels, true);
-  } else {
-    if (!glow) c.steps = kImageSteps;
-    reader.read("height", c.height, true);
-    reader.read("width", c.width, true);
-    reader.read("channels", c.channels, true);
-    reader.read("levels", c.levels, true);
-    reader.read("n_bits", c.n_bits, false);
-    reader.read("edge_bias", c.edge_bias);
-  }
+  ModelConfig c = sized(family, reader);
   reader.read("steps", c.steps, glow);
   reader.read("hidden", c.hidden, glow);
   reader.read("classes", c.classes, glow);
-  if (!c.is_autoregressive()) {
-    reader.read("coupling", c.coupling, kCouplings, glow);
+  if (!c.is_autoregressive()) reader.read("coupling", c.coupling, kCouplings, glow);
+  if (has_scale(family))
     reader.read("scale", c.scale, kScales, false);
-  }
+  else if (reader.has("scale"))
+    fail(Errc::bad_file, kWho, ": scale is for affine couplings; ", family_name(family),
+         " has none");
   reader.read("permutation", c.permutation, kPermutations, false);
   if (!glow) reader.read("prior", c.prior, kPriors, false);
   reader.refuse_others();

@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "rheo/rheo.h"
+#include "src/model/impl.h"
 #include "tests/support/devices.h"
 
 namespace rheo::test {
@@ -37,11 +38,54 @@ TEST(ApiTest, AConfigMayLeaveItsOptionalKeysOut) {
 TEST(ApiTest, ConfigsOfEveryFamilySurviveJson) {
   for (const Family family : {Family::realnvp, Family::nice, Family::maf, Family::iaf}) {
     ModelConfig c = ModelConfig::of_vectors(family, 7);
-    c.permutation = Permutation::shuffle, c.prior = Prior::logistic, c.steps = 2, c.hidden = 3;
+    c.permutation = Permutation::shuffle, c.prior = Prior::logistic, c.steps = 2, c.hidden = 6;
     EXPECT_EQ(ModelConfig::from_json(c.to_json()), c);
   }
   EXPECT_EQ(ModelConfig::from_json(R"({"model":"maf","dims":3})"),
             ModelConfig::of_vectors(Family::maf, 3));
+  const std::string nice = ModelConfig::of_vectors(Family::nice, 3).to_json();
+  EXPECT_EQ(nice.find("scale"), std::string::npos) << nice;
+}
+
+TEST(ApiTest, FamiliesHaveWords) {
+  const auto names = family_names();
+  ASSERT_EQ(names.size(), 5u);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    EXPECT_EQ(family_name(static_cast<Family>(i)), names[i]);
+  EXPECT_EQ(family_name(Family::realnvp), "realnvp");
+  EXPECT_EQ(family_name(Family::iaf), "iaf");
+}
+
+TEST(ApiTest, AnAutoregressiveNetworkIsWideEnoughForItsNumbers) {
+  const auto hidden = [](const std::string& model) {
+    return ModelConfig::from_json(R"({"model":")" + model + R"("})").hidden;
+  };
+  EXPECT_EQ(hidden(R"(maf","dims":257,"prior":"gaussian)"), 256);
+  EXPECT_EQ(hidden(R"(iaf","dims":1000,"prior":"gaussian)"), 999);
+  EXPECT_EQ(hidden(R"(nice","dims":1000,"prior":"gaussian)"), 256);
+  EXPECT_EQ(ModelConfig::of_vectors(Family::maf, 1000).hidden, 999);
+}
+
+TEST(ApiTest, ABadConfigOfEachFamilySaysWhatIsWrong) {
+  const auto message = [](const char* json) {
+    return error_of([&] { ModelConfig::from_json(json); });
+  };
+  for (const char* model : {R"({"model":"nice"})", R"({"model":"maf"})", R"({"model":"iaf"})"})
+    EXPECT_EQ(message(model), "model config: key dims is missing");
+  EXPECT_EQ(message(R"({"model":"realnvp"})"),
+            "model config: key dims (of vectors) or height (of images) is missing");
+  EXPECT_EQ(
+      message(R"({"model":"glow","dims":4})"),
+      "model config: glow takes images (height, width, channels, levels), not vectors of dims "
+      "numbers");
+  EXPECT_EQ(message(R"({"model":"nice","dims":4,"scale":"tanh"})"),
+            "model config: scale is for affine couplings; nice has none");
+  EXPECT_EQ(message(R"({"model":"maf","dims":4,"scale":"tanh"})"),
+            "model config: scale is for affine couplings; maf has none");
+  EXPECT_EQ(message(R"({"model":"maf","dims":10,"hidden":8})"),
+            "model config: hidden of maf must be at least dims - 1 = 9; got 8");
+  EXPECT_EQ(message(R"({"model":"iaf","dims":10,"hidden":9})"), "no error");
+  EXPECT_EQ(message(R"({"model":"nice","dims":10,"hidden":1})"), "no error");
 }
 
 TEST(ApiTest, ABadConfigSaysWhatIsWrong) {
@@ -119,6 +163,19 @@ TEST(ApiTest, BitsPerDimCountsPixelsNotNumbers) {
   // A density of 1 on the unit cube of x is 2^-8 a pixel value: 8 bits.
   EXPECT_DOUBLE_EQ(bits_per_dim(0, 12, 8), 8);
   EXPECT_DOUBLE_EQ(bits_per_dim(12 * std::log(32.), 12, 5), 0);
+}
+
+TEST(ApiTest, StatesAreSeenInTheRoomOfScoring) {
+  Model model(ModelConfig::of_vectors(Family::realnvp, 3), 1);
+  const Tensor x{{5, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 3, 5, 7, 9, 2}};
+  const Tensor there = model.encode_steps(x, 2);
+  const Model::Impl& impl = model.impl();
+  EXPECT_EQ(impl.queue.held(), impl.weight_bytes() + impl.batch_bytes(5).all() +
+                                   impl.activation_bytes(5, Keep::nothing));
+  const Tensor latents = model.encode(x);
+  EXPECT_EQ(model.encode_steps(x, 2).data, there.data);
+  EXPECT_EQ(model.encode(x).data, latents.data);  // what was recorded of it has not been disturbed
+  EXPECT_EQ(model.decode_steps(latents, 0).data, model.encode_steps(x, 4).data);
 }
 
 TEST(ApiTest, TheCouplingAloneIsItsFormula) {

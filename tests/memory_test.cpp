@@ -19,7 +19,15 @@ std::vector<Case> cases() {
   labelled.height = labelled.width = 8;
   labelled.classes = 2, labelled.edge_bias = true, labelled.scale = Scale::bounded;
   additive.coupling = Coupling::additive, additive.channels = 1;
-  return {{"plain", plain}, {"labelled", labelled}, {"additive", additive}};
+  ModelConfig vectors = ModelConfig::of_vectors(Family::realnvp, 5), masked = small();
+  vectors.hidden = 9, vectors.prior = Prior::logistic;
+  masked.family = Family::realnvp, masked.scale = Scale::tanh;
+  masked.permutation = Permutation::reverse;
+  return {{"plain", plain},
+          {"labelled", labelled},
+          {"additive", additive},
+          {"vectors", vectors},
+          {"masked", masked}};
 }
 
 class MemoryTest : public OnDevice {

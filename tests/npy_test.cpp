@@ -95,8 +95,10 @@ TEST(NpyTest, OtherTypesAndOrdersAreRefused) {
   expect_refused(file_of(dictionary("<f2", "(2,)"), Bytes(4)), "float32 or float64, little");
   expect_refused(file_of(dictionary("|O", "(1,)"), Bytes(8)), "got \"|O\"");
   expect_refused(file_of(dictionary("|f4", "(1,)"), Bytes(4)), "got \"|f4\"");
-  expect_refused(file_of(dictionary("<f4", "(1,)", "True"), Bytes(4)),
-                 "must be in C order; got fortran_order True");
+  expect_refused(
+      file_of(dictionary("<f4", "(1,)", "True"), Bytes(4)),
+      "must be in C order; got fortran_order True; save what numpy.ascontiguousarray makes "
+      "of it");
   expect_refused(file_of("{'descr': [('a', '<f4')], 'shape': (1,), 'fortran_order': False}", {}),
                  "must be of one number type, not of records");
   expect_refused(file_of(dictionary("<u8", "(1,)"), Bytes(8, 0xff)), "must be below 2^63");

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "tests/support/backends.h"
 #include "tests/support/cases.h"
@@ -255,6 +256,35 @@ TEST_P(PriorTest, BackwardIsTheSlope) {
         ASSERT_NEAR(got_z[i], want, 1e-5 * (1 + std::abs(want)));
       }
     }
+  }
+}
+
+TEST_P(PriorTest, BackwardLeavesOutWhatIsNotWanted) {
+  for (const Kind& kind : kKinds) {
+    const PriorArgs a = arguments(kind);
+    const std::vector<float> before = arena_.normal(rows_ * kParameterStride);
+    const float* dlog_prob = arena_.in(kGrid.count);
+    const auto run = [&](bool mean, bool log_sd) {
+      float *dz = arena_.out<float>(kPixels * kZStride, 1), *rows = arena_.inout(before, 1);
+      backend().prior_backward({.forward = a,
+                                .dlog_prob = dlog_prob,
+                                .dz = dz,
+                                .dmean = mean ? rows : nullptr,
+                                .dlog_sd = log_sd ? rows + kChannels : nullptr},
+                               nullptr);
+      return std::pair(arena_.read(dz, kPixels * kZStride),
+                       arena_.read(rows, rows_ * kParameterStride));
+    };
+    const auto [dz, rows] = run(true, true);
+    for (const bool mean : {false, true})
+      for (const bool log_sd : {false, true}) {
+        const auto [some_dz, some] = run(mean, log_sd);
+        EXPECT_EQ(some_dz, dz);
+        for (std::size_t i = 0; i < rows.size(); ++i)
+          ASSERT_EQ(some[i],
+                    (i % kParameterStride < kChannels ? mean : log_sd) ? rows[i] : before[i]);
+      }
+    arena_.results();
   }
 }
 

@@ -7,6 +7,14 @@
 namespace rheo::test {
 namespace {
 
+/// Every value of a tensor.
+void set(Model& model, const std::string& name, float value) {
+  for (const ParameterInfo& tensor : model.impl().layout.tensors)
+    if (tensor.name == name)
+      return model.impl().write(tensor, std::vector<float>(tensor.size, value));
+  FAIL() << "no tensor " << name;
+}
+
 TEST(RefusalTest, AMovedFromModelRefusesEveryCall) {
   Model model = random_model(small());
   const Model taken = std::move(model);
@@ -67,6 +75,11 @@ TEST(RefusalTest, RefusesWhatDoesNotFit) {
   c.height = 10;
   expect_error([&] { Model unused(c); }, bad,
                "model config: height must be a multiple of 2^levels = 4; got 10");
+  c = ModelConfig::of_vectors(Family::nice, 2);
+  c.scale = Scale::bounded;
+  expect_error([&] { Model unused(c); }, bad,
+               "model config: scale is for affine couplings; nice has none and leaves it tanh; got "
+               "bounded");
 }
 
 TEST(RefusalTest, RefusesLabelsThatDoNotFit) {
@@ -88,12 +101,74 @@ TEST(RefusalTest, RefusesLabelsThatDoNotFit) {
 
 TEST(RefusalTest, NamesTheLayerWhereAnInverseLeavesTheFiniteRange) {
   Model model = random_model(small());
-  for (const ParameterInfo& tensor : model.impl().layout.tensors)
-    if (tensor.name == "levels.0.steps.1.coupling.conv3.bias")  // raw = -1000: s is e^-87
-      model.impl().write(tensor, std::vector<float>(tensor.size, -1000.f));
+  set(model, "levels.0.steps.1.coupling.conv3.bias", -1000.f);  // raw: s is e^-87
   expect_error([&] { model.sample(3, {.seed = 1}); }, Errc::diverged,
                "Model::sample: image 0 is not finite from level 0, step 0 on; use a lower "
                "temperature, or a model trained with scale = bounded");
+}
+
+TEST(RefusalTest, AdvisesOnlyWhatAModelCanHave) {
+  ModelConfig c = small();
+  c.scale = Scale::bounded;
+  Model model = random_model(c);
+  set(model, "levels.1.steps.0.actnorm.log_scale", -200.f);  // its inverse is e^200
+  expect_error([&] { model.sample(1, {.seed = 1}); }, Errc::diverged,
+               "Model::sample: image 0 is not finite from level 1, step 0 on; use a lower "
+               "temperature");
+}
+
+TEST(RefusalTest, AVectorIsNotCalledAnImage) {
+  Model model(ModelConfig::of_vectors(Family::nice, 2), 0, f32());
+  const auto bad = Errc::invalid_argument;
+  expect_error(
+      [&] {
+        model.encode({{2, 2}, {0, 0, 0, INFINITY}});
+      },
+      bad, "Model::encode: x must be finite; value 1 of vector 1 is inf");
+  expect_error(
+      [&] {
+        model.decode({{1, 2}, {NAN, 0}});
+      },
+      bad, "Model::decode: latents must be finite; value 0 of vector 0 is nan");
+  expect_error(
+      [&] {
+        model.initialize({{0, 2}, {}});
+      },
+      bad, "Model::initialize: x must hold at least one vector; got none");
+  set(model, "prior.log_sd", -200.f);
+  expect_error(
+      [&] {
+        model.log_prob({{1, 2}, {1, 1}});
+      },
+      Errc::diverged,
+      "Model::log_prob: log p of vector 0 is -inf; the model's weights do not carry it");
+  set(model, "prior.log_sd", 200.f);
+  expect_error([&] { model.sample(1); }, Errc::diverged,
+               "Model::sample: vector 0 is not finite from the prior on; use a lower temperature");
+}
+
+TEST(RefusalTest, NamesTheStepAfterWhichAVectorIsNotFinite) {
+  ModelConfig c = ModelConfig::of_vectors(Family::maf, 2);
+  c.steps = 3, c.hidden = 4;
+  Model model(c, 0, f32());
+  const auto stretch = [&](const std::string& step, float alpha) {
+    set(model, step + ".made.linear3.weight", 0.f);
+    set(model, step + ".made.linear3.bias", alpha);
+  };
+  const Tensor values{{2, 2}, {0.f, 0.f, 1e5f, 1e5f}};
+  stretch("steps.0", -80.f);  // by e^80: of numbers near 1 still finite
+  expect_error(
+      [&] { model.encode_steps(values, 1); }, Errc::diverged,
+      "Model::encode_steps: vector 1 is not finite after 1 of 3 steps; the model's weights "
+      "do not carry it");
+  EXPECT_NO_THROW(model.encode_steps(values, 0));
+  stretch("steps.0", 0.f), stretch("steps.1", 0.f), stretch("steps.2", 80.f);
+  expect_error([&] { model.decode_steps(values, 1); }, Errc::diverged,
+               "Model::decode_steps: vector 1 is not finite with 1 of 3 steps undone; use a lower "
+               "temperature");
+  EXPECT_NO_THROW(model.decode_steps(values, 0));
+  expect_error([&] { model.decode(values); }, Errc::diverged,
+               "Model::decode: vector 1 is not finite from step 2 on; use a lower temperature");
 }
 
 }  // namespace

@@ -192,6 +192,57 @@ TEST_P(StepBackwardTest, ExtremesStayFinite) {
     }
 }
 
+// Beyond its bounds log s stays where it is, whatever raw and gain do.
+TEST_P(StepBackwardTest, AScaleAtItsBoundHasNoSlope) {
+  for (CouplingKind kind : {CouplingKind::exponential, CouplingKind::tanh})
+    for (float raw : {-1000.f, -88.f, -2.f, 2.f, 88.f, 1000.f}) {
+      const bool tanh = kind == CouplingKind::tanh, inside = !tanh && std::abs(raw) == 2;
+      Arena arena(backend());
+      BackwardPair pair = make(arena, {{1, 2, 2}, 4, kind, 1, false, false}, false);
+      StepBackwardArgs& a = pair.args;
+      a.raw = arena.in(std::vector<float>(tanh ? 16 : 8, raw));
+      if (tanh) a.gain = arena.in(std::vector<float>{100});  // 100 tanh(2) = 96
+      backend().step_backward(a, nullptr);
+      for (double value : read(arena, a.dx, 16)) ASSERT_TRUE(std::isfinite(value)) << raw;
+      const Values dtaps = read(arena, a.dtaps, 16);
+      for (std::size_t i = 0; i < 16; ++i)
+        if (i % 4 >= 2) {
+          ASSERT_EQ(dtaps[i] == 0, !inside) << "raw " << raw << ", value " << i;
+        }
+      if (tanh) {
+        ASSERT_EQ(read(arena, a.dgain, 1), pair.dgain) << raw;
+      }
+    }
+}
+
+TEST_P(StepBackwardTest, AllElseIsTheSameWhereTheMixsGradientIsNotWanted) {
+  for (const StepShape& shape : step_shapes()) {
+    const auto run = [&](bool wanted) {
+      Arena arena(backend());
+      const BackwardPair pair = make(arena, shape, true);
+      StepBackwardArgs a = pair.args;
+      const int moved = a.channels - a.passed;
+      if (!wanted) {
+        a.dmix = a.dsum = nullptr;
+        a.workspace = arena.workspace<float>(
+            step_backward_workspace(a.grid, a.kind, a.channels, moved, a.taps, false));
+      }
+      backend().step_backward(a, nullptr);
+      arena.results();
+      const Step& want = pair.step.want;
+      std::vector<Values> all = {read(arena, a.dx, want.from.size())};
+      if (a.taps) {
+        all.push_back(read(arena, a.dtaps, want.tap_data.size()));
+        all.push_back(read(arena, a.dtap_bias, want.tap_bias.size()));
+      }
+      if (a.dtap_edge) all.push_back(read(arena, a.dtap_edge, want.tap_edge.size()));
+      if (a.dgain) all.push_back(read(arena, a.dgain, 1));
+      return all;
+    };
+    ASSERT_EQ(run(false), run(true)) << told(shape);
+  }
+}
+
 TEST_P(StepBackwardTest, BitsDependNotOnThreads) {
   for (const StepShape& shape : step_shapes()) {
     std::vector<std::vector<Output>> results;

@@ -1,4 +1,4 @@
-// RealNVP learns the double moon: usage: double_moon FOLDER
+// RealNVP learns the double moon. Usage: double_moon FOLDER; then scripts/plot FOLDER draws it.
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -19,10 +19,12 @@ void learn(const std::string& folder) {
   // Four couplings, each with a network of two hidden layers of 256.
   rheo::Model model(rheo::ModelConfig::of_vectors(rheo::Family::realnvp, 2), 1);
   const rheo::Dataset data(std::move(train));
+  std::ofstream(folder + "/config.json")
+      << R"({"data":{"path":"toy:moons"},"model":)" << model.config().to_json() << "}\n";
   rheo::TrainOptions options;
-  options.steps = 3000, options.batch = 512, options.warmup_images = 0;
-  options.optimizer = rheo::Optimizer::adam, options.learning_rate = 2e-3;
-  options.schedule = rheo::Schedule::cosine;
+  options.steps = 4500, options.batch = 512, options.warmup_images = 0;
+  options.optimizer = rheo::Optimizer::adam, options.learning_rate = 1e-3;
+  options.schedule = rheo::Schedule::cosine, options.clip_norm = 2, options.seed = 1;
 
   rheo::Trainer trainer(std::move(model), data, options);
   std::ofstream metrics(folder + "/metrics.jsonl");

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "rheo/export.h"
 
@@ -28,11 +29,15 @@ enum class Family {
   iaf,      ///< Kingma et al. 2016, arXiv:1606.04934; samples in one pass, scores in D.
 };
 
+/// Their words, in the order of the enumeration: "glow" .. "iaf".
+RHEO_API std::vector<std::string_view> family_names();
+RHEO_API std::string_view family_name(Family family);
+
 /// What brings other channels to the front before each coupling.
 enum class Permutation {
   lu,       ///< Learned: an invertible 1x1 convolution by its LU factors (Glow).
-  reverse,  ///< Fixed: the last channel first; on RealNVP's images the checkerboard and the halves
-            ///< in turn.
+  reverse,  ///< Fixed: couplings on vectors swap their halves, RealNVP on images takes the
+            ///< checkerboard and the halves in turn; in all others the last channel comes first.
   shuffle,  ///< Fixed, drawn at random.
 };
 
@@ -49,18 +54,18 @@ struct RHEO_API ModelConfig {
   int channels = 3;  ///< Of an image, 1 to 4. Vectors of D numbers: 1x1 images of D channels.
   int levels = 3;    ///< Scales L; each squeezes 2x2 pixels into channels. 0: vectors.
   int steps = 32;    ///< Flow steps K on each level.
-  int hidden = 512;  ///< Width of each coupling network.
+  int hidden = 512;  ///< Width of each coupling network; of maf and iaf at least dims - 1.
   Coupling coupling = Coupling::affine;
   int classes = 0;         ///< Rows of the top prior; 0: one row for all images.
   int n_bits = 8;          ///< Of a pixel value, 1 to 8.
   bool edge_bias = false;  ///< 3x3 convolutions know the border, as in the published program.
-  Scale scale = Scale::sigmoid2;
-  Family family = Family::glow;  ///< "model" in JSON.
+  Scale scale = Scale::sigmoid2;  ///< Of glow and realnvp; tanh, and not in JSON, in the others.
+  Family family = Family::glow;   ///< "model" in JSON.
   Permutation permutation = Permutation::lu;
   Prior prior = Prior::gaussian;
 
   /// The family's defaults on vectors of `dims` numbers: 4 couplings (5 layers of MAF and IAF) and
-  /// networks of two hidden layers of 256.
+  /// networks of two hidden layers of 256 (of MAF and IAF max(256, dims - 1)).
   static ModelConfig of_vectors(Family family, int dims);
 
   /// Data are vectors; "dims" in JSON stands for height, width, channels and levels then.
@@ -69,7 +74,7 @@ struct RHEO_API ModelConfig {
   /// One masked network for all coordinates takes the place of couplings.
   bool is_autoregressive() const { return family == Family::maf || family == Family::iaf; }
 
-  /// Values of one image: H W C, also the length of its latents.
+  /// Values of one image, H W C, or of one vector; also the length of its latents.
   std::int64_t dims() const { return std::int64_t{height} * width * channels; }
 
   /// @throws Error invalid_argument naming the first value out of range.

@@ -37,8 +37,8 @@ void backward_by_label(const PriorBackwardArgs& b) {
         dmean -= static_cast<double>(g.dz);
         dlog_sd += static_cast<double>(g.dlog_sd);
       }
-      b.dmean[parameter] += static_cast<float>(dmean);
-      b.dlog_sd[parameter] += static_cast<float>(dlog_sd);
+      if (b.dmean) b.dmean[parameter] += static_cast<float>(dmean);
+      if (b.dlog_sd) b.dlog_sd[parameter] += static_cast<float>(dlog_sd);
     }
   });
 }
@@ -79,13 +79,13 @@ void prior_sample(const PriorArgs& a, Stream) {
 }
 
 void prior_backward(const PriorBackwardArgs& b, Stream) {
-  if (b.forward.by_label) return backward_by_label(b);
+  if (b.forward.by_label && (b.dmean || b.dlog_sd)) return backward_by_label(b);
   for_each_tile(b.forward.grid, [&](const Tile& tile) {
     for_each_value(b.forward, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t) {
       const math::PriorGradient g = gradient(b.forward, z, parameter, b.dlog_prob[tile.image]);
       b.dz[z] = g.dz;
-      b.dmean[parameter] = -g.dz;
-      b.dlog_sd[parameter] = g.dlog_sd;
+      if (b.dmean) b.dmean[parameter] = -g.dz;
+      if (b.dlog_sd) b.dlog_sd[parameter] = g.dlog_sd;
     });
   });
 }

@@ -147,6 +147,13 @@ void for_each_seen(const StepArgs& a, const Tile& tile, const F& f) {
     for (int c = 0; c < seen; ++c) f(p, c, (tile.row(a.grid) + p) * seen + c);
 }
 
+/// Zeros for what the columns may not show.
+void withhold(const StepArgs& a, const Tile& tile, float* values) {
+  for (int p = 0; p < tile.count; ++p)
+    for (int c = a.columns.channels - a.withheld; c < a.columns.channels; ++c)
+      values[p * a.channels + c] = 0;
+}
+
 void transpose(const float* from, int n, float* to) {
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) to[j * n + i] = from[i * n + j];
@@ -168,7 +175,7 @@ void step_tile(const StepArgs& a, const Tile& tile, bool vectors, const float* t
   std::memcpy(v.state, a.from + first, bytes);
   if (a.taps.data) couple<kForward>(a, tile, v, vectors);
   if (a.coupled) std::memcpy(a.coupled + first, v.state, bytes);
-  const float* result = v.state;
+  float* result = v.state;
   if (a.mix) {
     with_channels(n, [&]<int kChannels>() {
       mix_tile<kChannels, kForward>(n, tile.count, transposed, a.bias, v.state, v.mixed);
@@ -176,6 +183,7 @@ void step_tile(const StepArgs& a, const Tile& tile, bool vectors, const float* t
     result = v.mixed;
   }
   if (a.to) std::memcpy(a.to + first, result, bytes);
+  if (a.withheld) withhold(a, tile, result);
   if (a.kept)
     for_each_seen(a, tile, [&](int p, int c, std::int64_t i) {
       static_cast<std::uint16_t*>(a.kept)[i] = to_bf16(result[p * n + c]);

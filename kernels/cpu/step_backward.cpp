@@ -7,13 +7,14 @@ namespace rheo::cpu::RHEO_ISA {
 namespace {
 
 std::int64_t part_size(const StepBackwardArgs& a) {
-  return step_backward_part_size(a.kind, a.channels, a.channels - a.passed, a.taps);
+  return step_backward_part_size(a.kind, a.channels, a.channels - a.passed, a.taps,
+                                 a.dmix != nullptr);
 }
 
 /// The sums of one part (see step_backward_part_size).
 struct PartSums {
-  float* mix;   // [C, C]
-  float* sum;   // [C]
+  float* mix;   // [C, C], where dmix is wanted
+  float* sum;   // [C], likewise
   float* bias;  // [outputs]
   float* edge;  // [taps, outputs]
   float* gain;  // [1] of `tanh`
@@ -21,7 +22,8 @@ struct PartSums {
   PartSums(const StepBackwardArgs& a, std::int64_t part) {
     const std::int64_t n = a.channels, out = coupling_outputs(a.kind, a.channels - a.passed);
     mix = a.workspace + part * part_size(a);
-    sum = mix + n * n, bias = sum + n, edge = bias + out, gain = edge + a.taps * out;
+    sum = mix + (a.dmix ? n * n : 0), bias = sum + (a.dmix ? n : 0);
+    edge = bias + out, gain = edge + a.taps * out;
   }
 };
 
@@ -63,14 +65,14 @@ void mix_back(int channels, int count, const float* mix, const float* dy, float*
 void mix_backward(const StepBackwardArgs& a, const Tile& tile, const PartSums& sums, float* dy,
                   float* input, float* dv) {
   const int n = a.channels;
-  const float* v = a.coupled + tile.row(a.grid) * n;
-  for (int p = 0; p < tile.count; ++p)
+  const float* v = a.dmix ? a.coupled + tile.row(a.grid) * n : nullptr;
+  for (int p = 0; p < (a.dmix ? tile.count : 0); ++p)
     for (int c = 0; c < n; ++c) {
       input[p * n + c] = v[p * n + c] + a.bias[c];
       sums.sum[c] += dy[p * n + c];
     }
   with_channels(n, [&]<int kChannels>() {
-    add_outer<kChannels>(n, tile.count, dy, input, sums.mix);
+    if (a.dmix) add_outer<kChannels>(n, tile.count, dy, input, sums.mix);
     mix_back<kChannels>(n, tile.count, a.mix, dy, dv);
   });
 }
@@ -222,7 +224,7 @@ void add_all_parts(const StepBackwardArgs& a, int parts) {
   const PartSums first(a, 0);
   const std::int64_t n = a.channels, stride = part_size(a);
   const int out = coupling_outputs(a.kind, a.channels - a.passed);
-  if (a.mix) {
+  if (a.dmix) {
     add_parts(first.mix, stride, parts, n * n, a.dmix);
     add_parts(first.sum, stride, parts, n, a.dsum);
   }

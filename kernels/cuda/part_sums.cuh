@@ -11,22 +11,23 @@ namespace rheo::cuda {
 
 /// A part's place in the workspace.
 struct Part {
-  float* mix;   // [C, C]
-  float* sum;   // [C]
+  float* mix;   // [C, C], where dmix is wanted; the part's first value
+  float* sum;   // [C], likewise
   float* bias;  // [out]
   float* edge;  // [taps, out]; null: none
   float* gain;  // [1] of `tanh`
 };
 
 inline std::int64_t part_size_of(const StepBackwardArgs& a) {
-  return step_backward_part_size(a.kind, a.channels, a.channels - a.passed, a.taps);
+  return step_backward_part_size(a.kind, a.channels, a.channels - a.passed, a.taps,
+                                 a.dmix != nullptr);
 }
 
 __device__ __forceinline__ Part part_at(const StepBackwardArgs& a, int channels, int out, int index,
                                         std::int64_t size) {
   const std::int64_t n = channels;
   float* mix = a.workspace + index * size;
-  float *sum = mix + n * n, *bias = sum + n;
+  float *sum = mix + (a.dmix ? n * n : 0), *bias = sum + (a.dmix ? n : 0);
   return {mix, sum, bias, a.taps && a.dtap_edge ? bias + out : nullptr, mix + size - 1};
 }
 
@@ -100,13 +101,13 @@ class PartSums {
     float* sums = memory + kTileThreads * 9;
     stage(memory, sums);
     __syncthreads();
-    if (a.mix)
+    if (a.dmix)
       for (int k = thread(); k < kSquare; k += kTileThreads)
         part_.mix[k] = total(memory + k, kGroups, kSquare);
     for (int k = thread(); k < kChannels * 11; k += kTileThreads) {
       const int which = k / kChannels, c = k % kChannels;
       const float value = total(sums + k, kSlices, kChannels * 11);
-      if (which == 0 && a.mix) part_.sum[c] = value;
+      if (which == 0 && a.dmix) part_.sum[c] = value;
       if (which == 0 || a.taps == 0 || c >= out) continue;
       if (which == 1) part_.bias[c] = value;
       const int tap = a.taps == 1 ? (which == 2 + 4 ? 0 : -1) : which - 2;
@@ -230,10 +231,12 @@ constexpr int kAddSlices = kTileThreads / kAddValues;
 /// Where the sum of all parts' value i belongs; null: nowhere.
 inline __device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, int out) {
   const std::int64_t n = a.channels;
-  if (i < n * n) return a.mix ? a.dmix + i : nullptr;
-  i -= n * n;
-  if (i < n) return a.mix ? a.dsum + i : nullptr;
-  i -= n;
+  if (a.dmix) {
+    if (i < n * n) return a.dmix + i;
+    i -= n * n;
+    if (i < n) return a.dsum + i;
+    i -= n;
+  }
   if (a.taps == 0) return nullptr;
   if (i < out) return a.dtap_bias + i;
   i -= out;
@@ -265,7 +268,7 @@ static __global__ void __launch_bounds__(kTileThreads)
 
 inline void add_parts(const StepBackwardArgs& a, Stream stream) {
   const int parts = step_backward_parts(a.grid);
-  if (parts == 0 || (a.mix == nullptr && a.taps == 0)) return;
+  if (parts == 0 || (a.dmix == nullptr && a.taps == 0)) return;
   const std::int64_t size = part_size_of(a);
   launch(add_parts_kernel, dim3(blocks_of(size, kAddValues)), dim3(kTileThreads), 0, stream, a,
          parts, size, coupling_outputs(a.kind, a.channels - a.passed));

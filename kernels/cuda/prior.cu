@@ -84,7 +84,8 @@ __global__ void __launch_bounds__(kThreads) prior_sample_kernel(PriorArgs a, Ima
   });
 }
 
-/// A block takes a tile; reads three floats and writes three for each value, or dz alone by label.
+/// A block takes a tile; reads three floats and writes up to three for each value, by label dz
+/// alone.
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads)
     prior_backward_kernel(PriorBackwardArgs b, Images images) {
@@ -103,8 +104,8 @@ __global__ void __launch_bounds__(kThreads)
     }
     store(b.dz + at.z, dz);
     if (a.by_label) return;
-    store(b.dmean + at.parameter, dmean);
-    store(b.dlog_sd + at.parameter, dlog_sd);
+    if (b.dmean) store(b.dmean + at.parameter, dmean);
+    if (b.dlog_sd) store(b.dlog_sd + at.parameter, dlog_sd);
   });
 }
 
@@ -144,8 +145,8 @@ __device__ void add_to_rows(const PriorBackwardArgs& b, const RowGradient* sums,
   for (int i = own + 1; i < images; ++i)
     if (labels[i] == labels[own]) sum.mean += sums[i].mean, sum.log_sd += sums[i].log_sd;
   const std::int64_t parameter = std::int64_t{labels[own]} * b.forward.parameter_stride + c;
-  b.dmean[parameter] += static_cast<float>(sum.mean);
-  b.dlog_sd[parameter] += static_cast<float>(sum.log_sd);
+  if (b.dmean) b.dmean[parameter] += static_cast<float>(sum.mean);
+  if (b.dlog_sd) b.dlog_sd[parameter] += static_cast<float>(sum.log_sd);
 }
 
 // Rows by label have no other writer than the block that takes their channel through all images,
@@ -164,8 +165,8 @@ __global__ void __launch_bounds__(kRowThreads)
   const double mean = block_sum<kRowThreads>(sum.mean);
   const double log_sd = block_sum<kRowThreads>(sum.log_sd);
   if (thread() != 0) return;
-  b.dmean[c] += static_cast<float>(mean);
-  b.dlog_sd[c] += static_cast<float>(log_sd);
+  if (b.dmean) b.dmean[c] += static_cast<float>(mean);
+  if (b.dlog_sd) b.dlog_sd[c] += static_cast<float>(log_sd);
 }
 
 /// With labels: images in order.
@@ -275,7 +276,7 @@ void prior_backward(const PriorBackwardArgs& b, Stream stream) {
   while (!a.by_label && !(aligned(b.dmean, width) && aligned(b.dlog_sd, width))) width /= 2;
   launch_tiles({prior_backward_kernel<1>, prior_backward_kernel<2>, prior_backward_kernel<4>},
                width, b, a.grid, stream);
-  if (!a.by_label || a.grid.count == 0) return;
+  if (!a.by_label || a.grid.count == 0 || (!b.dmean && !b.dlog_sd)) return;
   int lanes = 1;
   while (lanes < kWarp && lanes * 2 * a.grid.count <= kRowThreads) lanes *= 2;
   launch(a.labels ? prior_rows_backward_kernel : prior_row_backward_kernel,

@@ -114,8 +114,11 @@ __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, 
   if (a.mix)
     mix<kWhole>(a, tile.count, keys, block);
   else
-    for (int k = thread(); k < tile.count * n; k += kTileThreads)
-      round_to(keys[k], block.state().data[k / n * block.room.stride + k % n]);
+    for (int k = thread(); k < tile.count * n; k += kTileThreads) {
+      const int c = k % n;
+      const float value = block.state().data[k / n * block.room.stride + c];
+      round_to(keys[k], c < block.shown ? value : 0.f);
+    }
   __syncthreads();
   if (a.to) copy(a.to, a.mix ? block.mixed() : block.state());
   if (a.kept) {
@@ -168,6 +171,7 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
                            channels,
                            passed,
                            columns,
+                           kWhole ? columns : columns - a.withheld,
                            forward,
                            kWhole || aligned};
   const Tile tile = tile_at(images, blockIdx.x);
@@ -196,7 +200,8 @@ void step(const StepArgs& a, bool forward, Stream stream) {
   const bool aligned = all_aligned({a.from, a.to, a.taps.data, a.taps.bias, a.taps.edge, a.raw,
                                     a.coupled, a.mix, a.bias, a.columns.data});
   const bool columns = a.columns.data || a.kept || a.again;
-  const bool halves = aligned && (a.taps.data == nullptr || a.passed * 2 == a.channels) &&
+  const bool halves = aligned && a.withheld == 0 &&
+                      (a.taps.data == nullptr || a.passed * 2 == a.channels) &&
                       (!columns || a.columns.channels * 2 == a.channels);
   if (halves && a.channels == 12) return launch_step<12>(a, forward, aligned, stream);
   if (halves && a.channels == 24) return launch_step<24>(a, forward, aligned, stream);

@@ -27,7 +27,7 @@ __device__ __forceinline__ void start_inputs(const StepBackwardArgs& a, const Ti
       start_copy<kWidth>({block.at(block.room.raw), kept}, {a.raw + tile.row * kept, kept}, kept,
                          kept, tile.count);
     });
-  if (a.mix || (affine && a.kind != CouplingKind::tanh))
+  if (a.dmix || (affine && a.kind != CouplingKind::tanh))
     with_width(n, block.aligned, [&]<int kWidth>() {
       start_copy<kWidth>(block.state(block.room.coupled), {a.coupled + at, n}, n, round_up(n, 4),
                          tile.count);
@@ -87,8 +87,9 @@ __device__ __forceinline__ void move_backward(const StepBackwardArgs& a, const T
   }
 }
 
-/// From dv to what goes to the network and to the coupling's input.
-template <class T, class Sums>
+/// From dv to what goes to the network and to the coupling's input. `kWhole` kernels know Glow's
+/// kinds alone: with all of them the compiler spills registers.
+template <bool kWhole, class T, class Sums>
 __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const Images& images,
                                                 const Tile& tile, Rows<float> dv, int out,
                                                 const SeenRows& seen, Sums& sums,
@@ -101,14 +102,16 @@ __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const
     move_backward<CouplingKind::sigmoid2>(a, tile, dv, net, block);
   if (a.kind == CouplingKind::bounded)
     move_backward<CouplingKind::bounded>(a, tile, dv, net, block);
-  if (a.kind == CouplingKind::tanh) move_backward<CouplingKind::tanh>(a, tile, dv, net, block);
-  if (a.kind == CouplingKind::exponential)
-    move_backward<CouplingKind::exponential>(a, tile, dv, net, block);
+  if constexpr (!kWhole) {
+    if (a.kind == CouplingKind::tanh) move_backward<CouplingKind::tanh>(a, tile, dv, net, block);
+    if (a.kind == CouplingKind::exponential)
+      move_backward<CouplingKind::exponential>(a, tile, dv, net, block);
+  }
   __syncthreads();
   const int b = block.channels - block.passed;
   const float* raw = block.at(block.room.raw);
   NetworkGradient d = {{dv.data + block.passed, dv.stride}, {raw, b}, b, out, a.taps};
-  if (a.kind == CouplingKind::tanh) d.shift = {raw + b, 2 * b}, d.draw.stride = 2 * b;
+  if (!kWhole && a.kind == CouplingKind::tanh) d.shift = {raw + b, 2 * b}, d.draw.stride = 2 * b;
   sums.add_network(d, seen, tile.count);
   const int stride = a.taps * out;
   const Matrix<T> to = {static_cast<T*>(a.dtaps) + tile.row * stride, stride, a.taps, out, false};
@@ -127,15 +130,16 @@ __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const 
   const Rows<float> dv = block.state(a.mix ? block.room.dv : block.room.dy);
   if (a.mix) {
     const Rows<float> dy = block.state(block.room.dy), v = block.state(block.room.coupled);
-    sums.add_mix({dy.data, dy.stride}, {v.data, v.stride}, block.at(block.room.bias), n,
-                 tile.count);
+    if (a.dmix)
+      sums.add_mix({dy.data, dy.stride}, {v.data, v.stride}, block.at(block.room.bias), n,
+                   tile.count);
     mix_backward<kWhole>(a, tile.count, block);
     __syncthreads();
   }
   if (a.taps && a.kind == CouplingKind::additive)
-    couple_backward<T>(a, images, tile, dv, b, seen, sums, block);
+    couple_backward<kWhole, T>(a, images, tile, dv, b, seen, sums, block);
   else if (a.taps)
-    couple_backward<T>(a, images, tile, dv, 2 * b, seen, sums, block);
+    couple_backward<kWhole, T>(a, images, tile, dv, 2 * b, seen, sums, block);
   with_width(n, block.aligned, [&]<int kWidth>() {
     copy_out<kWidth>(a.dx + tile.row * n, {dv.data, dv.stride}, n, tile.count);
   });
@@ -203,7 +207,8 @@ template <class T>
 void backward(const StepBackwardArgs& a, Stream stream) {
   const bool aligned =
       all_aligned({a.dy, a.dcolumns.data, a.mix, a.bias, a.coupled, a.raw, a.dtaps, a.dx});
-  const bool halves = aligned && (a.taps == 0 || a.passed * 2 == a.channels) &&
+  const bool of_glow = a.kind != CouplingKind::tanh && a.kind != CouplingKind::exponential;
+  const bool halves = aligned && (a.taps == 0 || (of_glow && a.passed * 2 == a.channels)) &&
                       (a.dcolumns.data == nullptr || a.dcolumns.channels * 2 == a.channels);
   if (halves && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
   if (halves && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);

@@ -9,8 +9,8 @@
 namespace rheo::cuda {
 
 // What a block holds of a matrix at a time that it cannot hold all of.
-constexpr int kMixRows = 32;
-constexpr int kMixColumns = 128;
+constexpr int kBackwardRows = 32;
+constexpr int kBackwardColumns = 128;
 
 /// A block's shared memory: where its pieces start, in floats, each on 16 bytes.
 struct BackwardRoom {
@@ -45,8 +45,9 @@ struct BackwardRoom {
     room.pixels = tile_pixels(channels > outputs ? channels : outputs);
     room.stride = shared_stride(channels);
     room.mix = 0;
-    room.mix_stride = shared_stride(whole_mix || channels < kMixColumns ? channels : kMixColumns);
-    room.bias = room.mix_stride * (whole_mix ? channels : kMixRows);
+    room.mix_stride =
+        shared_stride(whole_mix || channels < kBackwardColumns ? channels : kBackwardColumns);
+    room.bias = room.mix_stride * (whole_mix ? channels : kBackwardRows);
     room.dy = room.bias + room.stride;
     const int widest = outputs > room.stride ? round_up(outputs, 4) : room.stride;
     room.dv = room.dy + room.pixels * widest;
@@ -72,14 +73,15 @@ struct BackwardBlock {
 };
 
 /// Rows and columns of M that are in shared memory.
-struct MixPiece {
+struct BackwardPiece {
   int row, rows, column, columns;
 };
 
 /// dv = M^T dy, or that much more of it. A thread takes four columns for `kPixels` pixels: every
 /// access to shared memory is of 16 bytes.
 template <int kPixels>
-__device__ __forceinline__ void multiply(const MixPiece& m, int count, const BackwardBlock& block) {
+__device__ __forceinline__ void multiply(const BackwardPiece& m, int count,
+                                         const BackwardBlock& block) {
   const int quads = (m.columns + 3) / 4, groups = (count + kPixels - 1) / kPixels;
   const int stride = block.room.stride;
 #pragma unroll 1
@@ -123,7 +125,7 @@ template <bool kWhole>
 __device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int count,
                                              const BackwardBlock& block) {
   const int n = block.channels;
-  const auto take = [&](const MixPiece& m) {
+  const auto take = [&](const BackwardPiece& m) {
     const int quads = (m.columns + 3) / 4;
     if (quads * kTilePixels > kTileThreads && quads * count > kTileThreads)
       multiply<2>(m, count, block);
@@ -133,9 +135,10 @@ __device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int coun
   if constexpr (kWhole) {
     take({0, n, 0, n});
   } else {
-    for (int column = 0; column < n; column += kMixColumns)
-      for (int row = 0; row < n; row += kMixRows) {
-        const MixPiece m = {row, min(kMixRows, n - row), column, min(kMixColumns, n - column)};
+    for (int column = 0; column < n; column += kBackwardColumns)
+      for (int row = 0; row < n; row += kBackwardRows) {
+        const BackwardPiece m = {row, min(kBackwardRows, n - row), column,
+                                 min(kBackwardColumns, n - column)};
         __syncthreads();  // whoever read the piece before is done with it
         with_width(n, block.aligned, [&]<int kWidth>() {
           start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride},

@@ -60,6 +60,7 @@ struct StepBlock {
   double* logs;  // sums of log s so far, one a warp
   int channels, passed;
   int columns;  // their channels
+  int shown;    // of which so many are not withheld
   bool forward;
   bool aligned;  // all that is in device memory, for vectors of 16 bytes
 
@@ -143,7 +144,8 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
         if (group + x * groups >= count) continue;
         const float value = m.last ? y[x][r] - after[i] : y[x][r];
         block.mixed().data[p[x] * stride + i] = value;
-        if (m.last && i < columns) round_to(keys[p[x] * columns + i], value);
+        if (m.last && i < columns)
+          round_to(keys[p[x] * columns + i], i < block.shown ? value : 0.f);
       }
     }
   }

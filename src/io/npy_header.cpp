@@ -66,7 +66,7 @@ class HeaderParser {
       once(has_order_, key);
       const std::string_view word = parse_word();
       require_file(word == "False", path_, ": arrays must be in C order; got fortran_order ",
-                   shown(word));
+                   shown(word), "; save what numpy.ascontiguousarray makes of it");
     } else if (key == "shape") {
       once(has_shape_, key);
       parse_shape();

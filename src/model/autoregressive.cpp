@@ -7,33 +7,26 @@
 
 namespace rheo {
 
-/// IAF towards the prior: the network sees the latents, of which each pass knows one more. Leaves
-/// columns of all but the last coordinate, which no network sees.
-void Flow::return_latents(const FlowBuffers& b, const Weights& w, int l, int k) const {
+/// Towards the prior for IAF, whose network sees the latents, towards the data for MAF, whose
+/// network sees these. Columns show settled coordinates alone: what stands in place of the others
+/// may be infinite, and a masked weight would make a NaN of it. Leaves columns of all but the last
+/// coordinate, which no network sees.
+void Flow::settle(const FlowBuffers& b, const Weights& w, int l, int k) const {
   const FlowBuffers::Level& level = b.levels[l];
+  const bool forward = config_.family == Family::iaf;
+  const auto run = forward ? backend_.step_forward : backend_.step_inverse;
   StepArgs pass{};
   pass.grid = level.grid, pass.channels = layout_.levels[l].channels;
-  pass.from = level.state, pass.to = level.turn;
-  couple(pass, b, w, l, k);
-  pass.log_det = partials_of(b, l, k);
+  pass.from = level.state;
   pass.columns = level.steps[k].columns;
-  for (int i = 1; i < pass.channels; ++i) {
-    network(b, w, l, k);
-    backend_.step_forward(pass, stream());
-  }
-}
-
-/// MAF towards the data: the same with the network on the data's side.
-void Flow::return_vectors(const FlowBuffers& b, const Weights& w, int l, int k) const {
-  const FlowBuffers::Level& level = b.levels[l];
-  StepArgs pass{};
-  pass.grid = level.grid, pass.channels = layout_.levels[l].channels;
-  pass.from = level.state, pass.to = level.turn;
+  pass.withheld = pass.channels;
+  run(pass, stream());
+  pass.to = level.turn;
   couple(pass, b, w, l, k);
-  pass.columns = level.steps[k].columns;
-  for (int i = 1; i < pass.channels; ++i) {
+  if (forward) pass.log_det = partials_of(b, l, k);
+  while (--pass.withheld > 0) {
     network(b, w, l, k);
-    backend_.step_inverse(pass, stream());
+    run(pass, stream());
   }
 }
 

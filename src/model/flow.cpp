@@ -177,7 +177,7 @@ void Flow::forward_level(const FlowBuffers& b, const Weights& w, int l, float* e
     step.to = buffers.state;
     step.columns = buffers.split_columns;
     if (k >= 0) {
-      if (config_.family == Family::iaf) return_latents(b, w, l, k);
+      if (config_.family == Family::iaf) settle(b, w, l, k);
       network(b, w, l, k);
       couple(step, b, w, l, k);
       step.log_det = partials_of(b, l, k);
@@ -241,7 +241,7 @@ void Flow::inverse_start(const FlowBuffers& b, const Weights& w, const float* ep
 void Flow::inverse_step(const FlowBuffers& b, const Weights& w, int l, int k) const {
   const FlowBuffers::Level& level = b.levels[l];
   const MixFold& mix = layout_.mixes[step_index(l, k)];
-  if (config_.family == Family::maf) return_vectors(b, w, l, k);
+  if (config_.family == Family::maf) settle(b, w, l, k);
   network(b, w, l, k);
   StepArgs step{};
   step.grid = level.grid, step.channels = layout_.levels[l].channels;

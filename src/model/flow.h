@@ -189,6 +189,8 @@ class Flow {
     return config_.family == Family::glow && config_.scale == Scale::bounded;
   }
   const float* gain_of(const Weights& w, int level, int step) const;
+  /// Whether a mix is more than a fixed permutation.
+  bool learns_mixes() const { return layout_.has_actnorm() || layout_.mixes[0].has_factors(); }
   void split_parameters(const FlowBuffers& b, const Weights& w, int level) const;
   Partials partials_of(const FlowBuffers& b, int level, int step) const;
   void forward_level(const FlowBuffers& b, const Weights& w, int level, float* eps) const;
@@ -215,8 +217,7 @@ class Flow {
   void inverse_step(const FlowBuffers& b, const Weights& w, int level, int step) const;
 
   // Autoregressive layers against the direction of their network (autoregressive.cpp).
-  void return_latents(const FlowBuffers& b, const Weights& w, int level, int step) const;
-  void return_vectors(const FlowBuffers& b, const Weights& w, int level, int step) const;
+  void settle(const FlowBuffers& b, const Weights& w, int level, int step) const;
   void return_gradients(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                         int step, const float* dlog_prob) const;
 

@@ -5,8 +5,9 @@
 namespace rheo {
 namespace {
 
-float* at_or(float* base, std::int64_t offset, float* otherwise) {
-  return offset < 0 ? otherwise : base + offset;
+/// Null: what a prior lacks has no gradient.
+float* at_or_null(float* base, std::int64_t offset) {
+  return offset < 0 ? nullptr : base + offset;
 }
 
 }  // namespace
@@ -14,12 +15,11 @@ float* at_or(float* base, std::int64_t offset, float* otherwise) {
 void Flow::backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d,
                     const float* dlog_prob, const int* labels, float* dx) const {
   const int top = layout_.scales() - 1;
-  float* ignored = d.folded + layout_.zeros;  // what a prior lacks has no gradient
   backend_.prior_backward({.forward = top_of(b, w, labels, nullptr),
                            .dlog_prob = dlog_prob,
                            .dz = b.levels[top].dstate,
-                           .dmean = at_or(d.parameters, layout_.prior_mean, ignored),
-                           .dlog_sd = at_or(d.parameters, layout_.prior_log_sd, ignored)},
+                           .dmean = at_or_null(d.parameters, layout_.prior_mean),
+                           .dlog_sd = at_or_null(d.parameters, layout_.prior_log_sd)},
                           stream());
   for (int l = top; l >= 0; --l) {
     level_backward(b, w, d, l, dlog_prob);
@@ -35,12 +35,11 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
   const FlowBuffers::Level& level = b.levels[l];
   const int half = layout_.levels[l].channels / 2;
   const bool learned = layout_.has_learned_splits();
-  float* ignored = d.folded + layout_.zeros;
   backend_.prior_backward({.forward = split_of(b, w, l, nullptr),
                            .dlog_prob = dlog_prob,
                            .dz = level.dstate + half,
-                           .dmean = learned ? level.dsplit : ignored,
-                           .dlog_sd = learned ? level.dsplit + half : ignored},
+                           .dmean = level.dsplit,
+                           .dlog_sd = learned ? level.dsplit + half : nullptr},
                           stream());
   if (!learned) return;
   const ProductFold& split = layout_.split(l);
@@ -114,7 +113,7 @@ void Flow::network_backward(const FlowBuffers& b, const Weights& w, const Weight
   const int side = side_of(l, k);
   for_each_part(b.levels[l].grid, [&](const Rows& rows) {
     // What was made of this scratch for the rows before has to be done.
-    if (b.overlap && rows.first > 0) backend_.wait(stream(), queue_.side(side));
+    if (b.overlap && weights && rows.first > 0) backend_.wait(stream(), queue_.side(side));
     const Hidden hidden = hidden_of(b, l, k, rows, side);
     const Hidden& kept = b.levels[l].steps[k].hidden;
     network_part(b, w, l, k, rows, hidden, kept.h[1] == nullptr ? 2 : kept.h[0] == nullptr ? 1 : 0);
@@ -138,7 +137,7 @@ void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const W
   for (int i = 2; i >= 0; --i) {
     const ProductFold& conv = layout_.conv(step_index(l, k), i);
     const int out = i == 2 ? conv.taps * conv.out : conv.out;
-    if (b.overlap) backend_.wait(side, stream());
+    if (b.overlap && weights) backend_.wait(side, stream());
     if (weights)
       backend_.linear_backward_weights({.rows = rows.count,
                                         .in = conv.stride,
@@ -191,7 +190,7 @@ void Flow::add_mix_backward(StepBackwardArgs& step, const FlowBuffers& b, const 
                             const WeightGradients& d, int l, int k) const {
   const MixFold& mix = layout_.mixes[step_index(l, k + 1)];
   step.mix = w.folded + mix.mix, step.bias = w.folded + mix.folded_bias;
-  step.dmix = d.folded + mix.mix, step.dsum = d.folded + mix.folded_bias;
+  if (learns_mixes()) step.dmix = d.folded + mix.mix, step.dsum = d.folded + mix.folded_bias;
   if (b.keep == Keep::invert) return;
   step.coupled = k < 0 ? b.levels[l].entry : b.levels[l].steps[k].coupled;
 }

@@ -117,8 +117,9 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
     most.raw = std::max(most.raw, pixels * coupling_kept(kind(), level.moved));
     most.columns = std::max(most.columns, pixels * level.columns_stride);
     most.taps = std::max(most.taps, pixels * level.taps * outputs(level));
-    most.sums = std::max(
-        most.sums, step_backward_workspace(grid, kind(), level.channels, level.moved, level.taps));
+    most.sums =
+        std::max(most.sums, step_backward_workspace(grid, kind(), level.channels, level.moved,
+                                                    level.taps, learns_mixes()));
     b.partials_used += tiles_of(grid) * (config_.steps + 1);
   }
   FlowBuffers::Step shared{};

@@ -27,12 +27,8 @@ Compute resolved(Compute compute, const ModelConfig& config) {
 
 }  // namespace
 
-void require_finite(const char* who, const char* what, const Tensor& x, std::int64_t row) {
-  require(static_cast<std::int64_t>(x.data.size()) == count_values(who, x.shape), who, ": ", what,
-          " must have as many values as the shape says; got ", x.data.size());
-  for (std::size_t i = 0; i < x.data.size(); ++i)
-    require(std::isfinite(x.data[i]), who, ": ", what, " must be finite; value ", i % row,
-            " of image ", i / row, " is ", x.data[i]);
+const char* item_of(const ModelConfig& config) {
+  return config.is_vector() ? "vector" : "image";
 }
 
 Dtype network_type(const Compute& compute) {
@@ -168,7 +164,7 @@ DeviceBuffer Model::Impl::activations(std::int64_t images, Keep keep) const {
   fail(Errc::out_of_memory, backend().name, ": a batch of ", images, " needs ", bytes(images),
        " bytes for its activations and ", free, " are free; ",
        fitting ? "the largest batch that fits is " + std::to_string(fitting)
-               : std::string("not even one image fits: use a smaller model"));
+               : "not even one " + std::string(item_of(config)) + " fits: use a smaller model");
 }
 
 Model::Impl::BatchBytes Model::Impl::batch_bytes(std::int64_t images) const {
@@ -180,7 +176,7 @@ const FlowBuffers& Model::Impl::room_for(std::int64_t images) {
   const BatchBytes bytes = batch_bytes(images);
   if (room_.bytes() < activation_bytes(images, Keep::nothing) || x_.bytes() < bytes.x) {
     release_room();  // first: what fails half-way leaves nothing, and a smaller batch may still fit
-    DeviceBuffer x(queue, bytes.x, "images");
+    DeviceBuffer x(queue, bytes.x, "x");
     DeviceBuffer latents(queue, bytes.latents, "latents");
     DeviceBuffer labels(queue, bytes.labels, "labels");
     room_ = activations(images, Keep::nothing);
@@ -209,13 +205,22 @@ void Model::Impl::require_images(const char* who, const Tensor& x) const {
   if (config.is_vector()) {
     const bool rows = x.shape.size() == 2 && x.shape[1] == config.channels;
     require(rows, who, ": x must be [N, ", config.channels, "], vectors; got ", to_string(x.shape));
-    return require_finite(who, "x", x, config.dims());
+    return require_finite(who, "x", x);
   }
   const bool fits = x.shape.size() == 4 && x.shape[1] == config.height &&
                     x.shape[2] == config.width && x.shape[3] == config.channels;
   require(fits, who, ": x must be [N, ", config.height, ", ", config.width, ", ", config.channels,
           "]; got ", to_string(x.shape));
-  require_finite(who, "x", x, config.dims());
+  require_finite(who, "x", x);
+}
+
+void Model::Impl::require_finite(const char* who, const char* what, const Tensor& x) const {
+  require(static_cast<std::int64_t>(x.data.size()) == count_values(who, x.shape), who, ": ", what,
+          " must have as many values as the shape says; got ", x.data.size());
+  const std::int64_t row = config.dims();
+  for (std::size_t i = 0; i < x.data.size(); ++i)
+    require(std::isfinite(x.data[i]), who, ": ", what, " must be finite; value ", i % row, " of ",
+            item_of(config), " ", i / row, " is ", x.data[i]);
 }
 
 void Model::Impl::require_labels(const char* who, const Labels& labels, std::int64_t images,

@@ -12,6 +12,12 @@
 
 namespace rheo {
 
+/// "image" or "vector": one of what such a model takes.
+const char* item_of(const ModelConfig& config);
+
+/// Index of the first value that is not finite, or -1.
+std::int64_t first_bad(const float* values, std::int64_t count);
+
 /// The precision of the network that `compute` resolves to.
 Dtype network_type(const Compute& compute);
 
@@ -88,7 +94,9 @@ class Model::Impl {
   Shape shape_of(std::int64_t count) const;
 
   void require_initialized(const char* who) const;
-  void require_images(const char* who, const Tensor& x) const;
+  void require_images(const char* who, const Tensor& x) const;  ///< Or vectors.
+  /// Throws unless there are as many values as the shape says, all finite.
+  void require_finite(const char* who, const char* what, const Tensor& x) const;
   void require_labels(const char* who, const Labels& labels, std::int64_t images,
                       bool optional) const;
 
@@ -100,6 +108,11 @@ class Model::Impl {
     bool operator==(const Pass&) const = default;
   };
   void all_classes(const FlowBuffers& b, std::int64_t count, double* log_prob);
+  /// Vectors or their latents in `state` become what is between `done` steps and the rest.
+  void forward_to(int done, std::int64_t count, std::vector<float>& state);
+  void inverse_to(int done, std::int64_t count, std::vector<float>& state);
+  /// What may keep an inverse finite.
+  std::string remedy() const;
   [[noreturn]] void name_bad_layer(const char* who, std::int64_t first, std::int64_t count,
                                    const int* labels);
 
@@ -114,10 +127,6 @@ class Model::Impl {
   Repeated forward_{queue}, inverse_{queue};
   Pass forward_of_{}, inverse_of_{};
 };
-
-/// Throws invalid_argument unless there are as many values as the shape says, all finite; `row` of
-/// them are an image.
-void require_finite(const char* who, const char* what, const Tensor& x, std::int64_t row);
 
 /// Random weights (docs/model.md, "A new model"), a function of the seed.
 void randomize(Model::Impl& model, std::uint64_t seed);

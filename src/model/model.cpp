@@ -75,7 +75,7 @@ void Model::initialize(const Tensor& x) {
   constexpr const char* kWho = "Model::initialize";
   Impl& impl = this->impl(kWho);
   impl.require_images(kWho, x);
-  require(x.shape[0] > 0, kWho, ": x must hold at least one image; got none");
+  require(x.shape[0] > 0, kWho, ": x must hold at least one ", item_of(impl.config), "; got none");
   const DeviceScope scope(impl.compute.device);
   impl.initialized = false;  // until all of it is done
   guarded(kWho, [&] { initialize_from(impl, x); });
@@ -112,7 +112,7 @@ Tensor Model::decode(const Tensor& latents, const Labels& labels, const Progress
   impl.require_initialized(kWho);
   require(latents.shape.size() == 2 && latents.shape[1] == dims, kWho, ": latents must be [N, ",
           dims, "]; got ", to_string(latents.shape));
-  require_finite(kWho, "latents", latents, dims);
+  impl.require_finite(kWho, "latents", latents);
   const std::int64_t images = latents.shape[0];
   impl.require_labels(kWho, labels, images, false);
   const auto fill = [&](std::int64_t first, std::int64_t count) {

@@ -135,17 +135,19 @@ std::vector<int> image_order(int step, int steps, int channels) {
   return order;
 }
 
-/// A permutation that is not learned.
+/// A permutation that is not learned, of a level's channels.
 std::vector<float> fixed_order(const ModelConfig& config, std::uint64_t seed, std::int64_t tensor,
-                               int step, int channels) {
-  std::vector<int> order(channels);
+                               int step, const LevelLayout& level) {
+  std::vector<int> order(level.channels);
   std::iota(order.begin(), order.end(), 0);
   if (config.permutation == Permutation::shuffle)
-    order = shuffled(seed, tensor, channels);
+    order = shuffled(seed, tensor, level.channels);
   else if (config.family == Family::realnvp && !config.is_vector())
-    order = image_order(step, config.steps, channels);
-  else if (step > 0)
+    order = image_order(step, config.steps, level.channels);
+  else if (step > 0 && (config.is_autoregressive() || config.family == Family::glow))
     std::reverse(order.begin(), order.end());
+  else if (step > 0)  // reversed, the middle one of an odd number would never be moved
+    std::rotate(order.begin(), order.begin() + level.passed, order.end());
   return {order.begin(), order.end()};
 }
 
@@ -177,14 +179,14 @@ void randomize(Model::Impl& model, std::uint64_t seed) {
       }
       model.write(tensor, part_of(lu, name, n));
     } else if (tensor.kind == ParameterInfo::Kind::permutation) {
-      const int step = orders++ % config.steps, n = static_cast<int>(tensor.size);
-      model.write(tensor, fixed_order(config, seed, index, step, n));
+      const int step = orders % config.steps;
+      const LevelLayout& level = model.layout.levels[orders++ / config.steps];
+      model.write(tensor, fixed_order(config, seed, index, step, level));
     } else if (ends_with(name, "conv1.weight") || ends_with(name, "conv2.weight") ||
                ends_with(name, "conv1.edge")) {
       constexpr double kDeviation = 0.05;
       model.write(tensor, drawn(kDeviation));
-    } else if (name.find("linear1.") != std::string::npos ||
-               name.find("linear2.") != std::string::npos) {
+    } else if (name.find(".linear") != std::string::npos) {
       const double bound = linear_bound(config, model.layout.levels[0], name);
       model.write(tensor, scaled(uniforms(seed, index, tensor.size), bound));
     } else if (ends_with(name, "gain")) {

@@ -1,4 +1,4 @@
-// Any number of images through the flow, a batch at a time.
+// Any number of images or vectors through the flow, a batch at a time.
 
 #include <algorithm>
 #include <cmath>
@@ -20,14 +20,21 @@ void log_mean_exp(const std::vector<double>& values, std::int64_t classes, std::
   }
 }
 
-/// Index of the first value that is not finite, or -1.
+/// Where an inverse is after what it did last.
+std::string place_of(const ModelConfig& config, int level, int step) {
+  const bool vector = config.is_vector();
+  const std::string of_level = vector ? "" : "level " + std::to_string(level) + ", ";
+  if (step < 0) return of_level + (vector ? "the prior" : "its prior");
+  return of_level + "step " + std::to_string(step);
+}
+
+}  // namespace
+
 std::int64_t first_bad(const float* values, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i)
     if (!std::isfinite(values[i])) return i;
   return -1;
 }
-
-}  // namespace
 
 void Model::Impl::all_classes(const FlowBuffers& b, std::int64_t count, double* log_prob) {
   std::vector<double> each(config.classes * count);
@@ -67,8 +74,8 @@ std::vector<double> Model::Impl::run_forward(const char* who, const Tensor& x, c
     queue.synchronize();
     for (std::int64_t n = first; n < first + count; ++n)
       if (!std::isfinite(log_prob[n]))
-        fail(Errc::diverged, who, ": log p of image ", n, " is ", log_prob[n],
-             "; the model's weights do not carry such an image");
+        fail(Errc::diverged, who, ": log p of ", item_of(config), " ", n, " is ", log_prob[n],
+             "; the model's weights do not carry it");
     if (progress) progress(first + count, images);
   }
   return log_prob;
@@ -100,6 +107,15 @@ Tensor Model::Impl::run_inverse(const char* who, std::int64_t images, std::int64
   return x;
 }
 
+std::string Model::Impl::remedy() const {
+  // Of an additive Glow the scale bounds the splits and the top all the same.
+  const bool scaled = config.family == Family::glow ||
+                      (config.family == Family::realnvp && config.coupling == Coupling::affine);
+  return scaled && config.scale != Scale::bounded
+             ? "use a lower temperature, or a model trained with scale = bounded"
+             : "use a lower temperature";
+}
+
 void Model::Impl::name_bad_layer(const char* who, std::int64_t first, std::int64_t count,
                                  const int* labels) {
   flow.inverse(buffers_, weights(), batch_eps(), labels, batch_x(), [&](int level, int step) {
@@ -109,11 +125,10 @@ void Model::Impl::name_bad_layer(const char* who, std::int64_t first, std::int64
     queue.download(state.data(), at.state, state.size() * sizeof(float));
     const std::int64_t bad = first_bad(state.data(), static_cast<std::int64_t>(state.size()));
     if (bad < 0) return;
-    const std::string layer = step < 0 ? std::string("its prior") : "step " + std::to_string(step);
-    fail(Errc::diverged, who, ": image ", first + bad / size, " is not finite from level ", level,
-         ", ", layer, " on; use a lower temperature, or a model trained with scale = bounded");
+    fail(Errc::diverged, who, ": ", item_of(config), " ", first + bad / size,
+         " is not finite from ", place_of(config, level, step), " on; ", remedy());
   });
-  fail(Errc::diverged, who, ": an image is not finite");
+  fail(Errc::diverged, who, ": one ", item_of(config), " is not finite");
 }
 
 }  // namespace rheo

@@ -38,41 +38,53 @@ void require_steps(const char* who, const Model::Impl& model, const Tensor& valu
 
 Tensor Model::Impl::run_steps(const char* who, const Tensor& values, int steps, bool forward,
                               const Progress& progress) {
-  constexpr std::int64_t kBatch = 4096;
-  const std::int64_t count = values.shape[0], dims = config.dims();
+  const std::int64_t count = values.shape[0], dims = config.dims(), batch = batch_of(count);
   const int done = forward ? steps : config.steps - steps;  // between the data and the state
   const DeviceScope scope(compute.device);
   const std::vector<int> at = data_coordinates(*this, done);
   Tensor result{values.shape, std::vector<float>(values.data.size())};
-  for (std::int64_t first = 0; first < count; first += kBatch) {
-    const std::int64_t n = std::min(kBatch, count - first);
-    const std::size_t bytes = n * dims * sizeof(float);
-    const DeviceBuffer room = activations(n, Keep::full);
-    Arena arena(room.as<void>());
-    const FlowBuffers b = flow.plan(arena, n, Keep::full);
-    DeviceBuffer here(queue, bytes, "vectors");
-    here.upload(values.data.data() + first * dims, bytes);
-    const Weights w = weights();
-    std::vector<float> state(n * dims);
-    const FlowBuffers::Level& level = b.levels[0];
-    if (forward) {
-      flow.forward(b, w, here.as<float>(), nullptr, nullptr);
-      const float* from = done == 0              ? level.entry
-                          : done == config.steps ? level.state
-                                                 : level.steps[done - 1].coupled;
-      queue.download(state.data(), from, bytes);
-    } else {
-      flow.inverse(b, w, here.as<float>(), nullptr, here.as<float>(), [&](int, int step) {
-        if ((step < 0 ? config.steps : step) == done)
-          queue.download(state.data(), level.state, bytes);
-      });
-    }
+  for (std::int64_t first = 0; first < count; first += batch) {
+    const std::int64_t n = std::min(batch, count - first);
+    std::vector<float> state(values.data.begin() + first * dims,
+                             values.data.begin() + (first + n) * dims);
+    if (forward)
+      forward_to(done, n, state);
+    else
+      inverse_to(done, n, state);
+    const std::int64_t bad = first_bad(state.data(), n * dims);
+    if (bad >= 0)
+      fail(Errc::diverged, who, ": vector ", first + bad / dims, " is not finite ",
+           forward ? "after " : "with ", steps, " of ", config.steps, " steps",
+           forward ? "; the model's weights do not carry it" : " undone; " + remedy());
     for (std::int64_t i = 0; i < n * dims; ++i)
       result.data[first * dims + i / dims * dims + at[i % dims]] = state[i];
     if (progress) progress(first + n, count);
   }
-  require_finite(who, "the state", result, dims);
   return result;
+}
+
+void Model::Impl::forward_to(int done, std::int64_t count, std::vector<float>& state) {
+  if (done == 0) return;
+  const std::size_t bytes = state.size() * sizeof(float);
+  FlowBuffers b = room_for(count);
+  x_.upload(state.data(), bytes);
+  FlowBuffers::Level& level = b.levels[0];
+  // Coupling and the next permutation are one operation, which leaves what is between them only
+  // where it is asked to: here in the room of x, which is free once x has entered.
+  const bool last = done == config.steps;
+  if (!last) level.steps[done - 1].coupled = batch_x();
+  flow.forward(b, weights(), batch_x(), nullptr, nullptr);
+  queue.download(state.data(), last ? level.state : batch_x(), bytes);
+}
+
+void Model::Impl::inverse_to(int done, std::int64_t count, std::vector<float>& state) {
+  const std::size_t bytes = state.size() * sizeof(float);
+  const FlowBuffers& b = room_for(count);
+  latents_.upload(state.data(), bytes);
+  flow.inverse(b, weights(), batch_eps(), nullptr, batch_x(), [&](int, int step) {
+    if ((step < 0 ? config.steps : step) == done)
+      queue.download(state.data(), b.levels[0].state, bytes);
+  });
 }
 
 Tensor Model::encode_steps(const Tensor& x, int steps, const Progress& progress) {

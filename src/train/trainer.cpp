@@ -14,7 +14,7 @@ void Trainer::Impl::require_progress() const {
   if (at_.skipped_in_row < kMostSkipped) return;
   fail(Errc::diverged, "Trainer: ", kMostSkipped,
        " updates in a row had a loss or gradient that is not finite, the last at step ", at_.steps,
-       "; use a lower learning rate, a longer warm-up or scale = bounded");
+       "; use a lower learning rate or a longer warm-up, or of images scale = bounded");
 }
 
 Trainer::Trainer(Model model, const Dataset& train, const TrainOptions& options) {

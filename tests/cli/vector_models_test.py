@@ -133,6 +133,7 @@ class VectorModelTest(ProgramTest):
             text = self.done("info", model(family)[1]).stdout.decode()
             for word in ["of 2 numbers", "permutation reverse", "hidden width 16", *words]:
                 self.assertIn(word, text)
+            self.assertEqual("scale" in text, family == "realnvp")
 
     def test_a_resumed_run_is_the_unbroken_one(self):
         begin = ["train", "toy:moons", "--run", "run", "--model", "maf", "--points", 500,
@@ -167,6 +168,18 @@ class VectorModelTest(ProgramTest):
                                     "--steps-done", 5], ["--steps-done", "4", "5"]),
                 ("steps below none", ["decode", *realnvp, "--latents", "z3.npy", "--output",
                                       "e.npy", "--steps-done", -1], ["--steps-done", "-1"]),
+                ("columns of a picture", ["decode", *realnvp, "--latents", "z3.npy", "--output",
+                                          "y.npy", "--columns", 2], ["--columns", "vectors"]),
+                ("columns of samples", ["sample", *realnvp, "--output", "s.npy", "--columns", 2],
+                 ["--columns", "vectors"]),
+                ("columns of copies", ["reconstruct", *realnvp, "pairs.npy", "--columns", 2],
+                 ["--columns", "vectors"]),
+                ("noise of numbers", ["score", *realnvp, "pairs.npy", "--noise", "uniform"],
+                 ["--noise", "vectors"]),
+                ("seed of noise", ["encode", *realnvp, "--input", "pairs.npy", "--output", "e.npy",
+                                   "--seed", 0], ["--seed", "vectors"]),
+                ("noise of copies", ["reconstruct", *realnvp, "pairs.npy", "--noise", "centre"],
+                 ["--noise", "vectors"]),
                 ("a class", ["sample", *realnvp, "--output", "s.npy", "--class", 0], ["--class"]),
                 ("flips", ["train", "pairs.npy", "--run", "run", "--flip"], ["flip", "images"]),
                 ("a run of other data", [*resume[:1], "pairs.npy", *resume[1:], "--held-out", 4],

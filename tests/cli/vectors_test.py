@@ -39,8 +39,13 @@ VALUES = {
     "maf of images": (train("colour.npy", "--model", "maf"), ["colour.npy", "maf"]),
     "coupling of one number": (train("ones.npy"), ["dims", "2", "got 1"]),
     "levels of vectors": (train("pairs.npy", "--levels", 2), ["realnvp", "vectors", "levels"]),
-    "bits of vectors": (train("pairs.npy", "--bits", 5), ["n_bits"]),
-    "scale of maf": (train("pairs.npy", "--model", "maf", "--scale", "tanh"), ["maf", "scale"]),
+    "bits of vectors": (train("pairs.npy", "--bits", 5), ["--bits: realnvp on vectors has no"]),
+    "edges of vectors": (train("pairs.npy", "--edge-bias"), ["--edge-bias: realnvp on vectors"]),
+    "scale of maf": (train("pairs.npy", "--model", "maf", "--scale", "tanh"), ["maf", "--scale"]),
+    "scale of nice": (train("pairs.npy", "--model", "nice", "--scale", "tanh"),
+                      ["nice", "--scale"]),
+    "a narrow network": (train("triples.npy", "--model", "maf", "--hidden", 1),
+                         ["hidden of maf", "dims - 1 = 2", "got 1"]),
     "prior of glow": (train("colour.npy", "--prior", "logistic"), ["glow", "images", "prior"]),
     "affine nice": (train("pairs.npy", "--model", "nice", "--coupling", "affine"),
                     ["nice", "additive", "affine"]),
@@ -144,6 +149,10 @@ class VectorsTest(ProgramTest):
         self.addCleanup(path.unlink)
         path.write_text('{"model": {"height": 8, "width": 8}}')
         self.refused(3, train("pairs.npy", "--config", "images.json"), ["images.json", "height"])
+        path.write_text('{"model": {"n_bits": 5}}')
+        self.refused(3, train("pairs.npy", "--config", "images.json"),
+                     ["images.json: realnvp on vectors has no n_bits"])
+        self.refused(3, train("pairs.npy", "--config", "images.json", "--bits", 6), ["--bits:"])
         path.write_text('{"model": {"dims": 3}}')
         self.refused(3, train("pairs.npy", "--config", "images.json"), ["pairs.npy", "3", "2"])
         path.write_text('{"model": {"dims": 2}}')

@@ -30,7 +30,8 @@ TOLERANCE = 1e-9  # relative; two float64 programs differ by the order of their 
 DIFFERENCE_TOLERANCE = 1e-6  # steps of 1e-6 leave some 1e-10 of rounding and 1e-12 of curvature
 
 VECTOR = dict(coupling="affine", scale="tanh", permutation="reverse", classes=0, prior="gaussian")
-NICE = dict(VECTOR, model="nice", coupling="additive")
+NICE = dict({key: VECTOR[key] for key in VECTOR if key != "scale"}, model="nice",
+            coupling="additive")
 AUTOREGRESSIVE = {key: VECTOR[key] for key in ("permutation", "classes", "prior")}
 IMAGE = dict(VECTOR, n_bits=8, edge_bias=False)
 GLOW = {key: IMAGE[key] for key in IMAGE if key != "prior"}
@@ -99,7 +100,7 @@ def draw_step(draw, config, step, channels):
     additive, passed = config["coupling"] == "additive", (channels + 1) // 2
     out = (channels - passed) * (1 if additive else 2)
     # exp((4/pi) atan(raw)) moves with raw more than the others do.
-    gain = 0.2 if config["scale"] == "bounded" else 0.7
+    gain = 0.2 if config.get("scale") == "bounded" else 0.7
     if "dims" in config:
         layers = dict(linear1=(hidden, passed), linear2=(hidden, hidden), linear3=(out, hidden))
     else:
@@ -113,7 +114,7 @@ def draw_step(draw, config, step, channels):
             p[f"coupling.{layer}.log_scale"] = draw(shape[:1], 0.1)
             if config["edge_bias"] and layer != "conv2":
                 p[f"coupling.{layer}.edge"] = draw((shape[0], 3, 3), 0.3)
-    if config["scale"] == "tanh" and not additive:
+    if config.get("scale") == "tanh" and not additive:
         p["coupling.gain"] = 0.8 + draw((1,), 0.3)
     return p
 

@@ -1,5 +1,6 @@
 #include "tests/reference/step.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -40,8 +41,8 @@ double network(const Step& s, std::int64_t p, int o) {
 
 double log_scale(const Step& s, double raw) {
   if (s.kind == CouplingKind::bounded) return 4 / std::numbers::pi * std::atan(raw);
-  if (s.kind == CouplingKind::tanh) return s.gain[0] * std::tanh(raw);
-  if (s.kind == CouplingKind::exponential) return raw;
+  if (s.kind == CouplingKind::tanh) return std::clamp(s.gain[0] * std::tanh(raw), -87.0, 87.0);
+  if (s.kind == CouplingKind::exponential) return std::clamp(raw, -87.0, 87.0);
   const double u = raw + 2;
   return u < 0 ? u - std::log1p(std::exp(u)) : -std::log1p(std::exp(-u));
 }

@@ -26,13 +26,16 @@ inline ModelConfig small(int levels = 2) {
   return {.height = 8, .width = 12, .channels = 3, .levels = levels, .steps = 2, .hidden = 11};
 }
 
+/// Images, or vectors where the model takes these.
 inline Tensor noise_images(const ModelConfig& c, std::int64_t count, unsigned seed = 1) {
   std::mt19937 random(seed);
   std::uniform_int_distribution<int> value(0, 255);
   Pixels pixels{{count, c.height, c.width, c.channels}, {}};
   for (std::int64_t i = 0; i < count * c.dims(); ++i)
     pixels.data.push_back(static_cast<std::uint8_t>(value(random)));
-  return dequantize(pixels, c.n_bits, Noise::uniform(seed));
+  Tensor x = dequantize(pixels, c.n_bits, Noise::uniform(seed));
+  if (c.is_vector()) x.shape = {count, c.channels};
+  return x;
 }
 
 /// What bounds of float32 roundings are for, whatever this processor has.
