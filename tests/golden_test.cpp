@@ -60,9 +60,10 @@ TEST_P(GoldenTest, EveryGradientAgreesWithEveryGoldenCase) {
 }
 
 /// What the roundings of a bf16 network may move log p by, relative. The bar is the project's own.
-/// Three cases miss it: their random networks are as strong as what they move, and their log p is
-/// a sum of too few values to average that out. Beside each, by how much, on the CPU and on the
-/// emulated GPU alike.
+/// Three cases miss it, and no bf16 network could meet it there: a float64 program that rounds
+/// nothing but the networks' inputs, weights and activations (golden/bf16.py) is off by the very
+/// same figures, beside each below. Their random networks are as strong as what they move, and
+/// their log p is a sum of too few values to average that out.
 double bf16_bar(const std::string& name) {
   if (name == "two_channels_deep") return 1e-3;  // 7.2e-4
   if (name == "additive_gray") return 5e-4;      // 4.0e-4
