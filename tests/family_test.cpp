@@ -184,6 +184,23 @@ TEST_P(FamilyTest, EachStepMovesHalfOfTheCoordinates) {
   }
 }
 
+// Whatever a fixed permutation is called, no coordinate is left as it came: of an odd number the
+// middle one would be, by plain reversal.
+TEST_P(FamilyTest, EveryCoordinateIsMoved) {
+  for (const Family family : {Family::realnvp, Family::nice})
+    for (const int dims : {2, 3, 5}) {
+      SCOPED_TRACE(dims);
+      Model model = moved_model(vectors(family, dims), device());
+      const Tensor x = values_like(model.config(), 1, 6);
+      const Tensor after = model.encode_steps(x, 3);
+      for (int i = 0; i < dims; ++i) EXPECT_NE(after.data[i], x.data[i]) << i;
+    }
+  Model shuffled = moved_model(vectors(Family::realnvp, 2, Permutation::shuffle), device());
+  const Tensor x = values_like(shuffled.config(), 1, 6);
+  const Tensor after = shuffled.encode_steps(x, 3);
+  for (int i = 0; i < 2; ++i) EXPECT_NE(after.data[i], x.data[i]) << i;
+}
+
 TEST_P(FamilyTest, SaveAndLoadKeepEveryBit) {
   for_each_case([](const ModelConfig& c, Model& model) {
     const std::string path = testing::TempDir() + "family.safetensors";

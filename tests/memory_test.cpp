@@ -86,34 +86,47 @@ TEST_P(MemoryTest, InvertIsFlatInDepthAndStateGrowsSlowly) {
 
 RHEO_ON_EVERY_DEVICE(MemoryTest);
 
-/// A network takes so many pixels at once that this batch comes in three parts, one image in two.
-/// Each image alone fits one part; the gradient of their mean is the mean of their gradients.
-TEST(PartsTest, AGradientInPartsIsTheMeanOfItsImages) {
-  ModelConfig config = small(1);
-  config.height = 32, config.width = 40, config.hidden = 1024, config.steps = 1;
-  constexpr int kImages = 4;
-  const Tensor x = noise_images(config, kImages, 7);
-  for (const Keep keep : {Keep::full, Keep::state, Keep::invert}) {
-    SCOPED_TRACE(static_cast<int>(keep));
-    Model model = random_model(config);
-    const std::int64_t pixels = 16 * 20, rows = model.impl().flow.rows_at_once();
-    ASSERT_LT(pixels, rows);
-    ASSERT_LT(2 * rows, kImages * pixels);
-    ASSERT_NE(rows % pixels, 0);
-    const Gradient together = gradient_of(model.impl(), x, {}, keep);
-    std::vector<double> mean(together.parameters.size());
-    for (int n = 0; n < kImages; ++n) {
-      const auto first = x.data.begin() + n * config.dims();
-      const Tensor one{{1, config.height, config.width, config.channels},
-                       {first, first + config.dims()}};
-      const Gradient alone = gradient_of(model.impl(), one, {}, keep);
-      for (std::size_t i = 0; i < mean.size(); ++i)
-        mean[i] += static_cast<double>(alone.parameters[i]) / kImages;
+/// The same backend, but with networks that work on as few pixels at once as they ever do.
+class PartsTest : public OnDevice {
+ protected:
+  void compare(const ModelConfig& config, std::int64_t count, std::vector<Keep> modes) {
+    Backend backend = device().backend();
+    backend.network_bytes = 1;
+    Model whole = random_model(config, f32(device()));
+    Model parts(config, 0, f32(DeviceAccess::of(backend)));
+    for (const ParameterInfo& tensor : whole.impl().layout.tensors)
+      parts.impl().write(tensor, whole.impl().read(tensor));
+    const LevelLayout& first = whole.impl().layout.levels[0];
+    const std::int64_t rows = parts.impl().flow.rows_at_once();
+    ASSERT_LT(3 * rows, count * first.height * first.width);
+    ASSERT_GT(whole.impl().flow.rows_at_once(), count * first.height * first.width);
+    const Tensor x = noise_images(config, count, 7);
+    for (const Keep keep : modes) {
+      SCOPED_TRACE(static_cast<int>(keep));
+      const Gradient want = gradient_of(whole.impl(), x, {}, keep);
+      const Gradient got = gradient_of(parts.impl(), x, {}, keep);
+      // Sums of a thousand terms in float32, in another order.
+      EXPECT_LT(relative_l2(got.parameters.data(), want.parameters), 1e-5);
+      EXPECT_LT(relative_l2(got.x.data(), want.x), 1e-5);
     }
-    // Sums of a thousand terms in float32, in another order.
-    EXPECT_LT(relative_l2(together.parameters.data(), mean), 1e-5);
+  }
+};
+
+TEST_P(PartsTest, ImagesInPartsGiveTheGradientOfTheWhole) {
+  ModelConfig config = small(1);
+  config.height = 32, config.width = 40;
+  compare(config, 3, {Keep::full, Keep::state, Keep::invert});
+}
+
+TEST_P(PartsTest, VectorsInPartsGiveTheGradientOfTheWhole) {
+  for (const Family family : {Family::realnvp, Family::iaf}) {
+    ModelConfig config = ModelConfig::of_vectors(family, 3);
+    config.hidden = 9, config.steps = 3;
+    compare(config, 900, {Keep::full});
   }
 }
+
+RHEO_ON_EVERY_DEVICE(PartsTest);
 
 }  // namespace
 }  // namespace rheo::test

@@ -100,14 +100,16 @@ std::vector<double> uniforms(std::uint64_t seed, std::int64_t tensor, std::int64
   return values;
 }
 
-/// 0..n-1 in an order drawn by the seed (Fisher and Yates).
+/// 0..n-1 in an order drawn by the seed (Fisher and Yates), drawn again where it changes nothing.
 std::vector<int> shuffled(std::uint64_t seed, std::int64_t tensor, int n) {
   std::vector<int> order(n);
   std::iota(order.begin(), order.end(), 0);
-  for (int i = n - 1; i > 0; --i) {
-    const auto word = math::random_block(seed, Purpose::rotation, tensor, i)[0];
-    std::swap(order[i], order[word % static_cast<std::uint32_t>(i + 1)]);
-  }
+  std::int64_t drawn = 0;
+  while (n > 1 && std::is_sorted(order.begin(), order.end()))
+    for (int i = n - 1; i > 0; --i) {
+      const auto word = math::random_block(seed, Purpose::rotation, tensor, drawn++)[0];
+      std::swap(order[i], order[word % static_cast<std::uint32_t>(i + 1)]);
+    }
   return order;
 }
 
