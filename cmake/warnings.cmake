@@ -1,5 +1,6 @@
 # Link rheo_warnings PRIVATE to every target of this project, never to one that others link.
-option(RHEO_WERROR "Treat warnings as errors" ON)
+# Those who build the tests work on it; who builds to use it may have another compiler.
+option(RHEO_WERROR "Treat warnings as errors" ${RHEO_TESTS})
 
 add_library(rheo_warnings INTERFACE)
 target_compile_options(
