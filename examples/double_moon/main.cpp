@@ -22,7 +22,7 @@ void learn(const std::string& folder) {
   std::ofstream(folder + "/config.json")
       << R"({"data":{"path":"toy:moons"},"model":)" << model.config().to_json() << "}\n";
   rheo::TrainOptions options;
-  options.steps = 4500, options.batch = 512, options.warmup_images = 0;
+  options.steps = 4000, options.batch = 512, options.warmup_images = 0;
   options.optimizer = rheo::Optimizer::adam, options.learning_rate = 1e-3;
   options.schedule = rheo::Schedule::cosine, options.clip_norm = 2, options.seed = 1;
 
