@@ -55,18 +55,10 @@ Tensor values_like(const ModelConfig& c, std::int64_t count, unsigned seed) {
   return x;
 }
 
-/// With every parameter moved by a little, so that nothing is zero or the identity.
 Model moved_model(const ModelConfig& c, const Device& device) {
   Model model(c, 5, f32(device));
   model.initialize(values_like(c, 16, 1));
-  std::mt19937 random(3);
-  std::normal_distribution<float> normal(0, c.is_vector() ? 0.1f : 0.02f);
-  for (const ParameterInfo& tensor : model.impl().layout.tensors) {
-    if (tensor.kind != ParameterInfo::Kind::trainable) continue;
-    std::vector<float> values = model.impl().read(tensor);
-    for (float& value : values) value += normal(random);
-    model.impl().write(tensor, values);
-  }
+  move_parameters(model, c.is_vector() ? 0.1f : 0.02f);
   return model;
 }
 

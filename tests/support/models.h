@@ -43,19 +43,23 @@ inline Compute f32(const Device& device = Device::cpu()) {
   return {.device = device, .precision = Precision::f32};
 }
 
-/// A model with every parameter random, so that nothing is the identity; small, so that its inverse
-/// stays tame.
-inline Model random_model(const ModelConfig& c, const Compute& compute = f32()) {
-  Model model(c, 5, compute);
-  model.initialize(noise_images(c, 16));
+/// Moves every parameter by a little, so that nothing is zero or the identity.
+inline void move_parameters(Model& model, float deviation) {
   std::mt19937 random(3);
-  std::normal_distribution<float> normal(0, 0.02f);
+  std::normal_distribution<float> normal(0, deviation);
   for (const ParameterInfo& tensor : model.impl().layout.tensors) {
     if (tensor.kind != ParameterInfo::Kind::trainable) continue;
     std::vector<float> values = model.impl().read(tensor);
     for (float& value : values) value += normal(random);
     model.impl().write(tensor, values);
   }
+}
+
+/// A model with every parameter random; by little, so that its inverse stays tame.
+inline Model random_model(const ModelConfig& c, const Compute& compute = f32()) {
+  Model model(c, 5, compute);
+  model.initialize(noise_images(c, 16));
+  move_parameters(model, 0.02f);
   return model;
 }
 
