@@ -65,16 +65,21 @@ def rows(build, name, pattern):
 
 
 def model_row(build, what):
-    found = rows(build, "rheo_model_bench", f"^{what}/iterations")
+    return only_row(rows(build, "rheo_model_bench", f"^{what}/iterations"), build, what)
+
+
+def model_row_beside_products(build, what):
+    """The row, and {precision: GFLOP/s} of the product rows that the same process measured."""
+    found = rows(build, "rheo_model_bench", f"^({what}/iterations|product/)")
+    rates = {row["name"].split("/")[2]: row["GFLOP/s"]
+             for row in found if row["name"].startswith("product/") and "GFLOP/s" in row}
+    return only_row([row for row in found if row["name"].startswith(what)], build, what), rates
+
+
+def only_row(found, build, what):
     if len(found) != 1:
         fail(f"rheo_model_bench has {len(found)} rows {what}, not 1; is {build} of this tree?")
     return found[0]
-
-
-def product_rates(build):
-    """{precision: GFLOP/s} of the widest instruction set's own product rows."""
-    return {row["name"].split("/")[2]: row["GFLOP/s"]
-            for row in rows(build, "rheo_bench", "^product/") if "GFLOP/s" in row}
 
 
 def busy():

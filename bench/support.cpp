@@ -193,7 +193,7 @@ bool add(On on, const std::string& op, const std::string& shape, const Row& row)
   const int count = cpu::variants(found);
   const int first = on == On::all ? 0 : on == On::gpu ? count : count - 1;
   for (int i = first; i < count; ++i) add_row(*found[i], op, shape, row);
-  if (on != On::cpu && gpu()) add_row(*gpu(), op, shape, row);
+  if (gpu()) add_row(*gpu(), op, shape, row);
   return true;
 }
 

@@ -19,17 +19,15 @@ namespace rheo::bench {
 enum class On {
   all,     // every variant of the CPU, and the GPU where there is one
   widest,  // the CPU's widest variant, for what variants do not compile themselves, and the GPU
-  cpu,     // the CPU's widest variant alone
   gpu,
 };
 
-/// A level of a model. CIFAR's batches are 64 and, for a GPU, more; larger images' are fewer, which
-/// is a CPU's work.
+/// A level of a model. CIFAR's batches are 64 and, for a GPU, more; larger images' are fewer.
 struct Level {
   int height, width, channels;
   std::int64_t count;
 
-  On on() const { return count > 64 ? On::gpu : count < 64 ? On::cpu : On::all; }
+  On on() const { return count > 64 ? On::gpu : count < 64 ? On::widest : On::all; }
   Grid grid() const { return {count, height, width}; }
   std::int64_t pixels() const { return grid().pixels(); }
   std::int64_t values() const { return pixels() * channels; }

@@ -69,7 +69,7 @@ void add_shape(On on, int levels, int hidden) {
 
 const bool registered = [] {
   for (int hidden : kHidden) add_shape(On::all, 3, hidden);
-  add_shape(On::cpu, 6, 512);
+  add_shape(On::widest, 6, 512);
   return true;
 }();
 

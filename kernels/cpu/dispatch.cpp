@@ -37,6 +37,9 @@ void* allocate(std::size_t bytes) {
   if (bytes < kLarge) return std::aligned_alloc(64, (bytes / 64 + 1) * 64);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
+  // Weights and activations are read from end to end: in small pages, looking these up costs up to
+  // a tenth of the time. Where the system has no large ones, small ones do.
+  madvise(memory, bytes, MADV_HUGEPAGE);
   try {
     const std::lock_guard lock(mutex);
     mapped()[memory] = bytes;

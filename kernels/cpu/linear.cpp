@@ -1,5 +1,7 @@
 #include "kernels/linear.h"
 
+#include <omp.h>
+
 #include "kernels/cpu/neighbours.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/parallel.h"
@@ -17,15 +19,16 @@ constexpr std::int64_t out_tile(int out) {
   return out >= 256 ? kMostOut : out >= 128 ? 64 : out >= 64 ? 32 : 16;
 }
 
-/// Rows of a tile of a product of so many weights: small where there are few, so that several
-/// threads find work, but at least `least`; at most `most`, or more where rows are little work.
+/// Rows of a tile of a product of so many weights: small where there are few, so that all threads
+/// find work, but at least `least`; at most `most`, or more where rows are little work.
 /// docs/decisions.md has the measurements.
-constexpr std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
-                                std::int64_t weights) {
+std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
+                      std::int64_t weights) {
   constexpr std::int64_t kEnough = 128 * 512 * 512;  // multiplications of one call of oneDNN
+  const std::int64_t wanted = omp_get_max_threads() > 4 ? omp_get_max_threads() : 4;
   std::int64_t tile = most;
   while (tile < 8 * most && tile * 2 * weights <= kEnough) tile *= 2;
-  while (tile > least && tile * 4 > rows) tile /= 2;
+  while (tile > least && tile * wanted > rows) tile /= 2;
   return tile;
 }
 

@@ -131,8 +131,28 @@ const T& made_once(const Product& product, std::unique_ptr<T> (*make)(const Prod
   return *entry;
 }
 
-dnnl::memory memory_at(const dnnl::memory::desc& desc, const void* data) {
-  return {desc, engine(), const_cast<void*>(data)};
+/// What a primitive reads and writes. The objects are made once for each thread, for making them
+/// costs about as much as the product of a row; a call only says where their data are.
+class Arguments {
+ public:
+  template <class... Descs>
+  explicit Arguments(const Descs&... descs)
+      : memories_{dnnl::memory(descs, engine(), DNNL_MEMORY_NONE)...} {}
+
+  dnnl_memory_t at(std::size_t i, const void* data) const {
+    memories_[i].set_data_handle(const_cast<void*>(data));
+    return memories_[i].get();
+  }
+
+ private:
+  std::vector<dnnl::memory> memories_;
+};
+
+/// The calling thread's for `compiled`, which lives as long as the process does.
+template <class T, class... Descs>
+const Arguments& arguments_of(const T& compiled, const Descs&... descs) {
+  thread_local std::unordered_map<const T*, Arguments> all;
+  return all.try_emplace(&compiled, descs...).first->second;
 }
 
 /// Runs a primitive on the calling thread; its C function, for the other one copies a map.
@@ -176,26 +196,24 @@ std::size_t packed_bytes(const CompiledPacking& packing) {
 
 Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* bias, void* c) {
   return outcome_of([&] {
-    const dnnl::memory a_at = memory_at(p.a, a), b_at = memory_at(p.b, b), c_at = memory_at(p.c, c);
-    const dnnl::memory room = memory_at(p.scratch, scratch_of(p.scratch.get_size()));
-    const dnnl::memory bias_at = p.has_bias ? memory_at(p.bias, bias) : dnnl::memory();
+    const Arguments& memory = arguments_of(p, p.a, p.b, p.c, p.scratch, p.bias);
     return execute(p.primitive,
-                   {{DNNL_ARG_SRC, a_at.get()},
-                    {DNNL_ARG_WEIGHTS, b_at.get()},
-                    {DNNL_ARG_DST, c_at.get()},
-                    {DNNL_ARG_SCRATCHPAD, room.get()},
-                    {DNNL_ARG_BIAS, bias_at.get(true)}},
+                   {{DNNL_ARG_SRC, memory.at(0, a)},
+                    {DNNL_ARG_WEIGHTS, memory.at(1, b)},
+                    {DNNL_ARG_DST, memory.at(2, c)},
+                    {DNNL_ARG_SCRATCHPAD, memory.at(3, scratch_of(p.scratch.get_size()))},
+                    {DNNL_ARG_BIAS, memory.at(4, bias)}},
                    p.has_bias ? 5 : 4);
   });
 }
 
 Outcome run(const CompiledPacking& p, const void* b, void* packed) {
   return outcome_of([&] {
-    const dnnl::memory from = memory_at(p.from, b), to = memory_at(p.to, packed);
-    const dnnl::memory room = memory_at(p.scratch, scratch_of(p.scratch.get_size()));
-    return execute(
-        p.primitive,
-        {{DNNL_ARG_FROM, from.get()}, {DNNL_ARG_TO, to.get()}, {DNNL_ARG_SCRATCHPAD, room.get()}});
+    const Arguments& memory = arguments_of(p, p.from, p.to, p.scratch);
+    return execute(p.primitive,
+                   {{DNNL_ARG_FROM, memory.at(0, b)},
+                    {DNNL_ARG_TO, memory.at(1, packed)},
+                    {DNNL_ARG_SCRATCHPAD, memory.at(2, scratch_of(p.scratch.get_size()))}});
   });
 }
 
