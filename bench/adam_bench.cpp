@@ -30,7 +30,7 @@ AdamArgs arguments(Memory& memory, AdamKind kind) {
 void norm(benchmark::State& state, const Backend& backend) {
   Memory memory(backend);
   const AdamArgs args = arguments(memory, AdamKind::adam);
-  measure_bytes(state, backend, 4 * kSize, [&] { backend.adam_norm(args, nullptr); });
+  measure_bytes(state, backend, 8 * kSize, [&] { backend.adam_norm(args, nullptr); });
 }
 
 /// Gradient, weights, two moments and the average are read, and all but the gradient written.

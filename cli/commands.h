@@ -18,5 +18,6 @@ Run add_interpolate(CLI::App& app);
 Run add_reconstruct(CLI::App& app);
 Run add_info(CLI::App& app);
 Run add_toy(CLI::App& app);
+Run add_verify(CLI::App& app);
 
 }  // namespace rheo::cli

@@ -30,6 +30,9 @@ template <class... Args>
   throw CLI::ValidationError(option, fmt::format(text, std::forward<Args>(args)...));
 }
 
+/// `text` with its control characters, which a file name may hold, escaped: "a\\x0ab".
+std::string on_one_line(const std::string& text);
+
 /// Throws Errc::io with the text of the current errno.
 [[noreturn]] void fail_errno(const std::string& path, const char* what);
 
@@ -37,8 +40,10 @@ template <class... Args>
 struct Stopped {};
 
 /// Says on one line of stderr what went wrong, and returns the exit code.
-/// Control characters, which a file name may hold, are escaped.
 int report(const std::exception& error);
 int report(const std::string& message, int code);
+
+/// A line on stderr of what should be known though the command goes on.
+void warn(const std::string& message);
 
 }  // namespace rheo::cli

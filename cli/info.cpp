@@ -90,8 +90,9 @@ std::string text_of(const std::string& path, const CheckpointInfo& info) {
   const ModelConfig& c = info.config;
   const Json config = Json::parse(c.to_json());  // has the keys that such a model has
   const auto word = [&](const char* key) { return config.value(key, std::string()); };
-  std::string text = fmt::format("{}: {}, {} parameters, {:.1f} MB\n", path, title(c.family),
-                                 info.parameters, static_cast<double>(info.bytes) / 1e6);
+  std::string text =
+      fmt::format("{}: {}, {} parameters, {:.1f} MB\n", on_one_line(path), title(c.family),
+                  info.parameters, static_cast<double>(info.bytes) / 1e6);
   if (c.is_vector())
     text += fmt::format("  vectors   of {} numbers\n", c.dims());
   else

@@ -7,6 +7,8 @@
 
 #include "cli/commands.h"
 #include "cli/failure.h"
+#include "cli/nearest.h"
+#include "cli/numbers.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "rheo/version.h"
@@ -32,13 +34,42 @@ constexpr Command kCommands[] = {
     {"reconstruct", "Encode images or vectors, decode them, and tell what came back",
      add_reconstruct},
     {"info", "Check a checkpoint and describe its model", add_info},
+    {"verify", "Say whether a checkpoint or a run is whole, part by part", add_verify},
     {"toy", "Points of a two-dimensional distribution, to look at", add_toy},
 };
 
+/// What an unknown flag or command may have been meant to be.
+std::string meant(const CLI::App& app, const CLI::App* chosen) {
+  std::vector<std::string> known;
+  if (chosen)
+    for (const CLI::Option* option : chosen->get_options())
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  else
+    for (const Command& command : kCommands) known.emplace_back(command.name);
+  known.insert(known.end(), {"--help", "--version"});
+  const auto unknown = app.remaining(true);
+  return unknown.empty() ? std::string() : suggestion(unknown.front(), known);
+}
+
 int misused(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
-  const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
-  return report(fmt::format("{} (see rheo{} --help)", error.what(), command), kUsage);
+  const CLI::App* command = chosen.empty() ? nullptr : chosen.front();
+  return report(fmt::format("{}{} (see rheo{} --help)", error.what(), meant(app, command),
+                            command ? " " + command->get_name() : ""),
+                kUsage);
+}
+
+/// An empty word is most likely a shell variable without a value, and CLI11 takes it for zero.
+void require_no_empty_word(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool unfinished = word.starts_with("--") && word.ends_with('=');
+    if (word.empty() || unfinished)
+      misuse(unfinished ? argv[i]
+             : i > 1    ? argv[i - 1]
+                        : "rheo",
+             "must not be followed by an empty word; leave it out or give a value");
+  }
 }
 
 int run(int argc, char** argv) {
@@ -51,8 +82,10 @@ int run(int argc, char** argv) {
   for (const Command& command : kCommands) {
     CLI::App* subcommand = app.add_subcommand(command.name, command.summary);
     runs[subcommand] = command.add(*subcommand);
+    require_plain_numbers(*subcommand);
   }
   try {
+    require_no_empty_word(argc, argv);
     app.parse(argc, argv);
     const auto chosen = app.get_subcommands();
     if (chosen.size() != 1) throw CLI::RequiredError("one subcommand");

@@ -3,11 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <fstream>
 #include <optional>
 
 #include "cli/failure.h"
+#include "cli/text_file.h"
 
 namespace rheo::cli {
 
@@ -45,12 +44,15 @@ std::optional<Line> parsed(const std::string& text) {
   return line;
 }
 
-void note(const Line& line, Metrics::Past& past) {
+void note(const Line& line, const std::function<bool(std::int64_t)>& has, Metrics::Past& past) {
   past.time = line.time;
   if (!line.test) return;
   if (line.last) {
     past.finished = line.step;
-  } else if (line.loss && (!past.best || *line.loss < *past.best)) {
+    return;
+  }
+  past.tested = line.step;
+  if (line.loss && has(line.step) && (!past.best || *line.loss < *past.best)) {
     past.best = line.loss;
     past.best_step = line.step;
   }
@@ -58,8 +60,9 @@ void note(const Line& line, Metrics::Past& past) {
 
 }  // namespace
 
-Metrics::Metrics(const std::string& path)
-    : path_(path), file_(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+Metrics::Metrics(const std::string& path) : path_(path) {
+  file_ =
+      retried([&] { return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); });
   if (file_ < 0) fail_errno(path, "open");
 }
 
@@ -67,33 +70,29 @@ Metrics::~Metrics() {
   close(file_);
 }
 
-Metrics::Past Metrics::cut_after(std::int64_t step) {
+Metrics::Past Metrics::cut_after(std::int64_t step, const std::function<bool(std::int64_t)>& has) {
   Past past;
-  std::ifstream lines(path_, std::ios::binary);
-  off_t kept = 0;
-  for (std::string text; std::getline(lines, text) && !lines.eof();) {
-    const std::optional<Line> line = parsed(text);
+  const std::string text = read_text(path_);
+  std::size_t kept = 0;
+  for (std::size_t end; (end = text.find('\n', kept)) != text.npos; kept = end + 1) {
+    const std::optional<Line> line = parsed(text.substr(kept, end - kept));
+    if (!line && end + 1 < text.size())
+      fail(Errc::bad_file, "{}: byte {} begins no line of metrics; mend or remove that line", path_,
+           kept);
     if (!line || line->step > step) break;
-    note(*line, past);
-    kept += static_cast<off_t>(text.size()) + 1;
+    note(*line, has, past);
   }
-  if (ftruncate(file_, kept) != 0) fail_errno(path_, "truncate");
+  if (retried([&] { return ftruncate(file_, static_cast<off_t>(kept)); }) != 0)
+    fail_errno(path_, "truncate");
   return past;
 }
 
 void Metrics::append(const nlohmann::ordered_json& line) {
-  const std::string text = line.dump() + "\n";
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t written = write(file_, text.data() + done, text.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_errno(path_, "write");
-    done += static_cast<std::size_t>(written);
-  }
+  write_all(file_, path_, line.dump() + "\n");
 }
 
 void Metrics::sync() {
-  if (fsync(file_) != 0) fail_errno(path_, "sync");
+  if (retried([&] { return fsync(file_); }) != 0) fail_errno(path_, "sync");
 }
 
 }  // namespace rheo::cli

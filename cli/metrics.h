@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -18,14 +19,16 @@ class Metrics {
   /// What the lines that are kept say.
   struct Past {
     double time = 0;             ///< Seconds of training.
-    std::optional<double> best;  ///< Lowest loss of the periodic tests.
+    std::optional<double> best;  ///< Lowest loss of periodic tests whose model is saved.
     std::int64_t best_step = -1;
+    std::int64_t tested = -1;    ///< Step of the last periodic test.
     std::int64_t finished = -1;  ///< Step of the last closing test.
   };
 
-  /// Cuts off what came after `step`, and all from a torn or foreign line on, so that a resumed run
-  /// has each step once.
-  Past cut_after(std::int64_t step);
+  /// Cuts off what came after `step`, and a torn line at the end, so that a resumed run has each
+  /// step once. `has` says of which steps there is a checkpoint: a test whose model was not saved
+  /// does not count for the best. @throws Error bad_file for a foreign line before the end; io.
+  Past cut_after(std::int64_t step, const std::function<bool(std::int64_t)>& has);
 
   void append(const nlohmann::ordered_json& line);
 

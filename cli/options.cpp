@@ -14,6 +14,9 @@ namespace rheo::cli {
 
 namespace {
 
+constexpr double kMostThreads = 256;  // of rheo/device.h
+constexpr double kMostPixels = 0x1p31 - 1;
+
 const std::map<std::string, Precision> kPrecisions = {
     {"auto", Precision::automatic}, {"f32", Precision::f32}, {"bf16", Precision::bf16}};
 const std::map<std::string, Memory> kMemories = {{"auto", Memory::automatic},
@@ -111,6 +114,7 @@ void add_compute_flags(CLI::App& app, ComputeFlags& flags) {
       ->group("Computing")
       ->capture_default_str();
   app.add_option("--threads", flags.threads, "On the CPU; 0: as many as the process may use")
+      ->check(within(0, kMostThreads))
       ->group("Computing")
       ->capture_default_str();
   app.add_option("--precision", flags.precision,
@@ -163,6 +167,12 @@ void add_data_flags(CLI::App& app, DataFlags& flags) {
       if (one != other) one->excludes(other);
   app.add_option("--labels", flags.labels, "Classes of the images: .npy of integers, or IDX")
       ->group("Data");
+  app.add_option("--max-pixels", flags.max_pixels,
+                 "Of one image file; a larger one is refused before it is unpacked")
+      ->check(within(1, kMostPixels))
+      ->type_name("N")
+      ->group("Data")
+      ->capture_default_str();
   add_toy_flags(app, flags.toy);
 }
 
@@ -183,7 +193,8 @@ Dataset open_data(const DataFlags& flags, const Progress& progress) {
   if (flags.toy.given())
     misuse("DATA", "must be toy:KIND to go with --points, --toy-noise or --toy-seed; got {}",
            flags.path);
-  return Dataset::open(flags.path, {flags.height, flags.width, flags.fit, flags.labels}, progress);
+  return Dataset::open(
+      flags.path, {flags.height, flags.width, flags.fit, flags.labels, flags.max_pixels}, progress);
 }
 
 void require_fitting(const ModelConfig& config, const std::string& path, const Dataset& data) {

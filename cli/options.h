@@ -52,6 +52,7 @@ struct DataFlags {
   int width = 0;
   Fit fit = Fit::refuse;
   std::string labels;
+  std::int64_t max_pixels = kMaxPixels;
   ToyFlags toy;
 };
 

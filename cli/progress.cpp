@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cli/failure.h"
 #include "cli/options.h"
 
 namespace rheo::cli {
@@ -83,7 +84,7 @@ void ProgressLine::draw_bar(const std::string& text, double fraction) {
 
 void ProgressLine::note(const std::string& text) {
   clear();
-  if (style() != Style::none) std::fputs((text + "\n").c_str(), stderr);
+  if (style() != Style::none) std::fputs((on_one_line(text) + "\n").c_str(), stderr);
 }
 
 void ProgressLine::clear() {

@@ -61,6 +61,7 @@ Json data_record(const TrainData& flags, const OpenedData& data) {
                  {"width", flags.data.width},
                  {"fit", name(flags.data.fit)},
                  {"labels", absolute(flags.data.labels)},
+                 {"max_pixels", flags.data.max_pixels},
                  {"test", absolute(flags.test)},
                  {"held_out", flags.held_out},
                  {"train_fingerprint", data.train.fingerprint()}};
@@ -86,6 +87,9 @@ void take_data_record(const std::string& path, const Json& config, TrainData& fl
   data.width = field<int>(path, record, "width");
   data.fit = fit_from_name(field<std::string>(path, record, "fit"));
   data.labels = field<std::string>(path, record, "labels");
+  // Those begun before there was a limit to choose have none; one given now counts.
+  if (record.contains("max_pixels") && data.max_pixels == kMaxPixels)
+    data.max_pixels = field<std::int64_t>(path, record, "max_pixels");
   if (record.contains("toy")) data.toy = toy_from_record(path, section(path, record, "toy"));
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,7 +16,7 @@ namespace rheo::cli {
 /// Whatever is in it under its final name is whole. One process at a time holds it.
 class RunDirectory {
  public:
-  /// @throws Error invalid_argument unless `path` is missing or an empty folder.
+  /// @throws Error invalid_argument unless `path` is missing or a folder in which no run has begun.
   static void require_fresh(const std::string& path);
   /// @throws Error bad_file unless `path` is the folder of a run.
   static void require_run(const std::string& path);
@@ -23,7 +24,6 @@ class RunDirectory {
   /// Makes what is missing, and removes what a killed run left half-written.
   /// @throws Error invalid_argument where another process holds it; io.
   explicit RunDirectory(const std::string& path);
-  ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
@@ -36,10 +36,19 @@ class RunDirectory {
   /// Whether a run has begun in it.
   bool begun() const;
 
-  /// The step of the newest checkpoint.
-  std::optional<std::int64_t> newest() const;
+  /// The step of the newest checkpoint that is whole: both files, saved together. Damaged ones that
+  /// are newer get the name damaged_step_..., out of the way but not lost, and `warn` is told of
+  /// each; `last` then points at what is found. None where there is no checkpoint.
+  /// @throws Error bad_file where there are some and none is whole; newer_file, with all left as it
+  /// is, where a newer rheo wrote the newest that is not damaged; io where it cannot be read.
+  std::optional<std::int64_t> newest_whole(
+      const std::function<void(const std::string&)>& warn) const;
+
+  /// Whether there is a checkpoint of this step.
+  bool has(std::int64_t step) const;
 
   void write_config(const std::string& text) const;
+  bool has_samples(std::int64_t step) const;
   void save_samples(std::int64_t step, const Pixels& grid) const;
   void save_samples(std::int64_t step, const Tensor& vectors) const;
 
@@ -53,12 +62,40 @@ class RunDirectory {
   /// Removes all checkpoints but the newest `keep` and those that `last` and `best` point at.
   void prune(int keep) const;
 
+  /// Gives a damaged checkpoint the name damaged_step_..., instead of an earlier one of this step.
+  /// These are never pruned: they are the user's to look at and to remove.
+  void set_aside(std::int64_t step) const;
+
+  /// Removes what is newer than this step, for a run that goes on from there.
+  void remove_after(std::int64_t step) const;
+
+  /// Of all checkpoints, the oldest first.
+  std::vector<std::int64_t> steps() const { return steps(path_); }
+  static std::vector<std::int64_t> steps(const std::string& run);
+
+  /// Of a checkpoint's folder by this name; none of any other.
+  static std::optional<std::int64_t> step_of(const std::string& name);
+
  private:
-  std::vector<std::int64_t> steps() const;
+  std::string linked(const std::string& name) const;
   void remove_leftovers() const;
+  void mend_links(std::int64_t last) const;
+  void remove_checkpoint(const std::string& name) const;
+
+  /// A folder, locked for as long as this is there.
+  class Lock {
+   public:
+    explicit Lock(const std::string& folder);
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+   private:
+    int file_;
+  };
 
   std::string path_;
-  int lock_;
+  Lock lock_;
 };
 
 }  // namespace rheo::cli

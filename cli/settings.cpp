@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <functional>
 #include <set>
 
 #include "cli/failure.h"
+#include "cli/nearest.h"
 #include "cli/options.h"
+#include "cli/text_file.h"
 #include "rheo/config.h"
+#include "rheo/trainer.h"
 
 namespace rheo::cli {
 
@@ -146,6 +148,17 @@ Json parse_strictly(const std::string& path, const std::string& text) {
   } catch (const Json::parse_error& error) {
     fail(Errc::bad_file, "{}: must be JSON; it is broken at byte {} of {}", path, error.byte,
          text.size());
+  } catch (const Json::out_of_range&) {
+    fail(Errc::bad_file, "{}: must be JSON; it has a number that overflows", path);
+  }
+}
+
+/// A value that breaks a rule of the library by itself is the flag's.
+void check_setting(const Setting& setting, const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& error) {
+    misuse(setting.flag, "{}", error.what());
   }
 }
 
@@ -158,7 +171,10 @@ void require_keys(const std::string& who, const Json& said, std::span<const Sett
     const bool known = std::any_of(more.begin(), more.end(), is_key) ||
                        std::any_of(settings.begin(), settings.end(),
                                    [&](const Setting& s) { return is_key(s.key); });
-    if (!known) fail(Errc::bad_file, "{}: unknown key \"{}\"", who, key);
+    if (known) continue;
+    std::vector<std::string> keys(more.begin(), more.end());
+    for (const Setting& setting : settings) keys.emplace_back(setting.key);
+    fail(Errc::bad_file, "{}: unknown key \"{}\"{}", who, key, suggestion(key, keys));
   }
 }
 
@@ -167,6 +183,48 @@ std::span<const Setting> model_settings() {
 }
 std::span<const Setting> train_settings() {
   return kTrainSettings;
+}
+
+std::string flag_of(std::span<const Setting> settings, const std::string& key) {
+  for (const Setting& setting : settings)
+    if (key == setting.key) return setting.flag;
+  return key;
+}
+
+void require_in_range(const Json& model, const Json& train) {
+  Json roomy = Json::parse(ModelConfig{}.to_json());  // for any number of levels
+  roomy["height"] = roomy["width"] = 4096;
+  roomy["levels"] = roomy["steps"] = 1;  // with any number of the other
+  for (const Setting& setting : kModelSettings)
+    if (setting.kind == Kind::integer && model.contains(setting.key)) {
+      Json json = roomy;
+      json[setting.key] = model[setting.key];
+      check_setting(setting, [&] { ModelConfig::from_json(json.dump()); });
+    }
+  for (const Setting& setting : kTrainSettings)
+    if (train.contains(setting.key))
+      check_setting(setting, [&] {
+        TrainOptions::from_json(Json{{setting.key, train[setting.key]}}.dump());
+      });
+}
+
+void require_in_range(const std::string& who, const Json& train) {
+  try {
+    TrainOptions::from_json(train.dump());
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", who, error.what());
+  }
+}
+
+void require_agreement(std::span<const Setting> settings, const Json& said, const Json& recorded,
+                       const std::string& free) {
+  for (const auto& [key, value] : said.items()) {
+    if (key == free || (recorded.contains(key) && recorded[key] == value)) continue;
+    misuse(flag_of(settings, key).c_str(),
+           "a resumed run keeps its settings: {} is {}, got {}; leave it out{}", key,
+           recorded.value(key, Json()).dump(), value.dump(),
+           key == "steps" ? ", for a cosine schedule is drawn to its end" : "");
+  }
 }
 
 std::string said_by(const CLI::App& app, std::span<const Setting> settings, const std::string& key,
@@ -188,7 +246,11 @@ void add_settings(CLI::App& app, const char* group, std::span<const Setting> set
 
 Json overridden(const std::string& who, Json base, const Json& changes) {
   for (const auto& [key, value] : changes.items()) {
-    if (!base.contains(key)) fail(Errc::bad_file, "{}: unknown key \"{}\"", who, key);
+    if (!base.contains(key)) {
+      std::vector<std::string> keys;
+      for (const auto& item : base.items()) keys.push_back(item.key());
+      fail(Errc::bad_file, "{}: unknown key \"{}\"{}", who, key, suggestion(key, keys));
+    }
     if (value.is_structured() || value.is_null())
       fail(Errc::bad_file, "{}: {} must be one value; got {}", who, key, value.type_name());
     base[key] = value;
@@ -203,10 +265,7 @@ Json read_json(const std::string& path) {
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error || size > kLimit)
     fail(Errc::bad_file, "{}: must be at most {} bytes long; got {}", path, kLimit, size);
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) fail(Errc::bad_file, "{}: cannot be read", path);
-  Json parsed = parse_strictly(path, text);
+  Json parsed = parse_strictly(path, read_text(path));
   if (!parsed.is_object())
     fail(Errc::bad_file, "{}: must hold an object; got {}", path, parsed.type_name());
   return parsed;

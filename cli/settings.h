@@ -29,6 +29,21 @@ std::span<const Setting> train_settings();
 void add_settings(CLI::App& app, const char* group, std::span<const Setting> settings,
                   const Json& defaults, Json& changes);
 
+/// The flag that sets `key`, "--updates" of "steps"; the key itself where none does.
+std::string flag_of(std::span<const Setting> settings, const std::string& key);
+
+/// Throws CLI::ValidationError, naming the flag, for a value that is out of range whatever the data
+/// and the other settings are. What is told is what the flags have set.
+void require_in_range(const Json& model, const Json& train);
+
+/// Throws Error bad_file, beginning with `who`, for options that no run can have.
+void require_in_range(const std::string& who, const Json& train);
+
+/// Throws CLI::ValidationError, naming the flag, where a resumed run is told other settings than it
+/// has; `free` may differ.
+void require_agreement(std::span<const Setting> settings, const Json& said, const Json& recorded,
+                       const std::string& free);
+
 /// The flag that sets `key` if it was given, else `who`.
 std::string said_by(const CLI::App& app, std::span<const Setting> settings, const std::string& key,
                     const std::string& who);

@@ -20,15 +20,6 @@ namespace rheo::cli {
 
 namespace {
 
-/// Throws where a resumed run is told other settings than it has; `free` may differ.
-void require_agreement(const Json& said, const Json& recorded, const std::string& free) {
-  for (const auto& [key, value] : said.items()) {
-    if (key == free || (recorded.contains(key) && recorded[key] == value)) continue;
-    misuse("--resume", "a resumed run keeps its settings: {} is {}; got {}", key,
-           recorded.value(key, Json()).dump(), value.dump());
-  }
-}
-
 /// What the updates take, and what tests and pictures between them add.
 std::string memory_line(Trainer& trainer) {
   const auto mb = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
@@ -147,6 +138,7 @@ void TrainCommand::check_flags() const {
   if (allow_inexact_ && !resume_) misuse("--allow-inexact", "goes with --resume");
   if (conditional_ && model_changes_.contains("classes"))
     misuse("--conditional", "takes the classes from DATA; leave out --classes");
+  require_in_range(model_changes_, train_changes_);
 }
 
 /// The configuration file, and over it the flags: the last that speaks counts.
@@ -161,7 +153,7 @@ void TrainCommand::settle() {
   train_changes_ = file.train;
   // What is out of range whatever the data are is told before they are read.
   train_ = overridden(said_by_, Json::parse(TrainOptions{}.to_json()), train_changes_);
-  TrainOptions::from_json(train_.dump());
+  require_in_range(said_by_, train_);
   if (resume_) settle_resumed();
 }
 
@@ -186,10 +178,10 @@ void TrainCommand::settle_resumed() {
   recorded_ = read_json(path);
   model_ = section(path, recorded_, "model");
   train_ = section(path, recorded_, "train");
-  require_agreement(model_changes_, model_, "");
+  require_agreement(model_settings(), model_changes_, model_, "");
   // A constant rate does not know its end, so it can be moved.
   const bool movable = train_.contains("schedule") && train_["schedule"] == "constant";
-  require_agreement(train_changes_, train_, movable ? "steps" : "");
+  require_agreement(train_settings(), train_changes_, train_, movable ? "steps" : "");
   if (train_changes_.contains("steps")) train_["steps"] = train_changes_["steps"];
   take_data_record(path, recorded_, data_);
   // The device and precision of the last part of the run, which an inexact resume may have changed.
@@ -249,10 +241,13 @@ void TrainCommand::write_config(const RunDirectory& run, const OpenedData& data,
   Json config;
   if (resume_) {
     config = recorded_;
-    config["resumed"].push_back({{"step", trainer.steps_done()},
-                                 {"rheo", version()},
-                                 {"command", command_line()},
-                                 {"compute", compute}});
+    // Of a run that is resumed again and again the first are forgotten: the file must stay small.
+    Json& resumed = config["resumed"];
+    while (resumed.size() >= 100) resumed.erase(0);
+    resumed.push_back({{"step", trainer.steps_done()},
+                       {"rheo", version()},
+                       {"command", command_line()},
+                       {"compute", compute}});
   } else {
     config = {{"rheo", version()},
               {"command", command_line()},
@@ -277,16 +272,18 @@ int TrainCommand::run() {
   settle_for(data.train);
   std::optional<RunDirectory> run;
   if (resume_) run.emplace(run_path_);
-  const std::optional<std::int64_t> checkpoint = run ? run->newest() : std::nullopt;
+  const std::optional<std::int64_t> checkpoint = run ? run->newest_whole(warn) : std::nullopt;
   Trainer trainer = make_trainer(data, checkpoint);
   // The folder is made last, so that what is refused leaves nothing behind.
   if (!run) run.emplace(run_path_);
   if (!resume_ && run->begun())
     fail(Errc::invalid_argument, "--run {}: another run has begun in it meanwhile", run_path_);
-  write_config(*run, data, trainer);
+  if (!resume_) write_config(*run, data, trainer);
+  Training training(trainer, *run, data.tested_on(), routine_, checkpoint.has_value(), progress_);
+  // The past was accepted: a resume that is refused leaves no trace.
+  if (resume_) write_config(*run, data, trainer);
   show_plan(data, trainer);
-  return Training(trainer, *run, data.tested_on(), routine_, checkpoint.has_value(), progress_)
-      .run();
+  return training.run();
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ ToyFlags test_toy(const TrainData& flags) {
 Dataset open_test(const TrainData& flags, const Dataset& train, const Progress& progress) {
   DataFlags test_flags;
   test_flags.path = flags.test, test_flags.fit = flags.data.fit;
+  test_flags.max_pixels = flags.data.max_pixels;
   test_flags.toy = test_toy(flags);
   if (!train.is_points() && !is_toy(flags.test))
     test_flags.height = train.height(), test_flags.width = train.width();

@@ -37,30 +37,52 @@ Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* tes
       routine_(routine),
       progress_(progress),
       metrics_(run.metrics_path()),
-      past_(metrics_.cut_after(trainer.steps_done())),
+      past_(cut_metrics()),
       first_step_(trainer.steps_done()) {
   progress_.set_items(items_of(config_));
-  if (resumed) saved_step_ = first_step_;
+  if (resumed) {
+    saved_step_ = first_step_;
+    // A run that was killed after a test may not have come to what follows one.
+    if (run.has(past_.best_step)) run.link("best", past_.best_step);
+    run.prune(routine.keep);
+  }
+  validated_step_ = past_.tested;
+}
+
+Metrics::Past Training::cut_metrics() {
+  return metrics_.cut_after(trainer_.steps_done(),
+                            [this](std::int64_t step) { return run_.has(step); });
+}
+
+/// A signal may have ended the run between an update and what was due after it.
+void Training::catch_up() {
+  if (first_step_ == 0 || past_.finished == first_step_) return;
+  if (due(routine_.validate_every) && validated_step_ != first_step_) validate();
+  if (due(routine_.sample_every) && !run_.has_samples(first_step_)) sample();
 }
 
 int Training::run() {
   try {
+    catch_up();
     while (!finished()) {
-      update();
+      if (!update()) continue;
       if (due(routine_.validate_every)) validate();
       if (due(routine_.sample_every)) sample();
-      if (due(routine_.save_every)) save();
+      if (due(routine_.save_every)) save_if_sound();
+      if (refusals_ > 1) go_back(refused_);
     }
     if (!stop_requested()) finish();
   } catch (const Stopped&) {
     // A test or a picture was cut short; the weights are those after the last update.
   } catch (const Error& error) {
     if (error.code() != Errc::diverged || saved_step_ < 0) throw;
-    fail(Errc::diverged, "{}; the last checkpoint is {}", error.what(),
+    fail(Errc::diverged, "{}{}; the last checkpoint is {}", error.what(),
+         trainer_.rollbacks() > 0 ? "; the run has gone back to a checkpoint once already" : "",
          run_.checkpoint(saved_step_));
   }
+  if (stop_requested()) return stopped();
   save();
-  return stop_requested() ? stopped() : kDone;
+  return kDone;
 }
 
 Loss Training::loss_of(const Score& score) const {
@@ -88,11 +110,19 @@ bool Training::due(std::int64_t every) const {
   return every > 0 && trainer_.steps_done() % every == 0;
 }
 
-void Training::update() {
+bool Training::update() {
   const auto before = Clock::now();
-  const StepReport report = trainer_.step();
+  StepReport report;
+  try {
+    report = trainer_.step();
+  } catch (const Error& error) {
+    if (error.code() != Errc::diverged) throw;
+    go_back(error.what());
+    return false;
+  }
   keep_record(report, seconds_between(before, Clock::now()));
   if (progress_.due()) show(fraction_done());
+  return true;
 }
 
 void Training::keep_record(const StepReport& report, double seconds) {
@@ -144,15 +174,23 @@ Score Training::test_score(std::int64_t images, bool last) {
 void Training::validate() {
   validated_step_ = trainer_.steps_done();
   if (!test_) return;
-  const Score result = test_score(routine_.validate_images, false);
+  Score result;
+  try {
+    result = test_score(routine_.validate_images, false);
+  } catch (const Error& error) {
+    // One image may be too much for weights that training still mends, or goes back from.
+    if (error.code() != Errc::diverged) throw;
+    progress_.note(
+        fmt::format("{}/{}  no test: {}", validated_step_, routine_.updates, error.what()));
+    return;
+  }
   const Loss loss = loss_of(result);
   progress_.note(fmt::format("{}/{}  test {:.4f} {} (standard error {:.4f}, {} {})",
                              validated_step_, routine_.updates, loss.mean, loss.unit,
                              loss.standard_error, result.images, items_of(*test_)));
-  if (!std::isfinite(loss.mean)) return;
   if (past_.best && loss.mean >= *past_.best) return;
+  if (!save_if_sound()) return;
   past_.best = loss.mean;
-  save();
   run_.link("best", validated_step_);
   run_.prune(routine_.keep);  // the one that was best until here
 }
@@ -210,9 +248,14 @@ void Training::finish() {
 
 int Training::stopped() {
   const int signal = stop_requested();
-  progress_.note(
-      fmt::format("stopped by a signal after update {}: saved in {}; go on with --resume",
-                  saved_step_, run_.checkpoint(saved_step_)));
+  const std::int64_t step = trainer_.steps_done();
+  // What is not saved is made again, the same, by the run that is resumed.
+  const bool saved = saved_step_ == step || save_if_sound();
+  progress_.note(fmt::format(
+      "stopped by a signal after update {}: {}; go on with --resume", step,
+      saved             ? "saved in " + run_.checkpoint(step)
+      : saved_step_ < 0 ? "nothing is saved"
+                        : "it is not saved, the last that is: " + run_.checkpoint(saved_step_)));
   return kSignal + signal;
 }
 

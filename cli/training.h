@@ -3,6 +3,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/loss.h"
 #include "cli/metrics.h"
@@ -40,7 +41,15 @@ class Training {
   using Clock = std::chrono::steady_clock;
 
   bool finished() const;
-  void update();
+  void catch_up();
+  /// False where the run went back to a checkpoint instead.
+  bool update();
+  /// To the newest checkpoint of other weights than those that failed.
+  /// @throws Error diverged, with that reason, where there is none and the second time in a run.
+  void go_back(const std::string& reason);
+  void gone_back(std::int64_t from, const std::string& reason,
+                 const std::vector<std::int64_t>& damaged);
+  Metrics::Past cut_metrics();
   void keep_record(const StepReport& report, double seconds);
   void show(double fraction);
   bool due(std::int64_t every) const;
@@ -49,6 +58,8 @@ class Training {
   Loss loss_of(const Score& score) const;
   void sample();
   void save();
+  /// False where the model is none to keep; training may mend it, or goes back.
+  bool save_if_sound();
   void finish();
   int stopped();
   double elapsed() const;
@@ -67,6 +78,9 @@ class Training {
   std::int64_t saved_step_ = -1;
   std::int64_t validated_step_ = -1;
   std::int64_t skipped_ = 0;
+  int refusals_ = 0;  ///< Of saves in a row, each of other weights.
+  std::string refused_;
+  std::int64_t refused_step_ = -1;
   std::optional<double> loss_;  ///< Smoothed.
   double items_per_s_ = 0;
 };

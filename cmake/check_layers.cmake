@@ -14,7 +14,7 @@ set(allowed_in_kernels/cpu "${contract}|kernels/cpu/.*")
 set(allowed_in_kernels/cuda "${contract}|kernels/cuda/.*")
 set(allowed_in_src "rheo/.*|src/.*|kernels/[a-z0-9_]+\\.(h|def)")
 set(allowed_in_cli "rheo/.*|cli/.*")
-set(allowed_in_examples "rheo/.*")
+set(allowed_in_examples "rheo/.*|examples/.*")
 set(folders include kernels kernels/cpu kernels/cuda src cli examples)
 
 # A library's home: the only folders whose files may name its headers.

@@ -38,6 +38,7 @@ rheo_find_package(OpenMP g++ COMPONENTS CXX)
 # Not by find_package: the config of Debian's oneDNN wants OpenCL's headers, which nothing here uses.
 rheo_find_files(DNNL::dnnl oneapi/dnnl/dnnl.hpp dnnl libdnnl-dev)
 rheo_find_files(Random123::Random123 Random123/philox.h "" librandom123-dev)
+rheo_find_files(xxHash::xxhash xxhash.h xxhash libxxhash-dev)
 rheo_find_package(nlohmann_json nlohmann-json3-dev 3.11)
 rheo_find_package(PNG libpng-dev)
 rheo_find_package(JPEG libjpeg62-turbo-dev)

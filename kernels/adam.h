@@ -17,7 +17,7 @@ struct AdamControl {
   double learning_rate;  // set before the step
   double norm;           // out: of the gradient, before clipping
   std::int64_t updates;  // t: updates made; adam_norm counts it up unless the step is skipped
-  std::int64_t skip;     // out: 1 where loss or gradient is not finite, and then nothing changes
+  std::int64_t skip;     // out: 1 where adam_skips, and then nothing changes
 };
 
 struct AdamArgs {
@@ -93,6 +93,25 @@ RHEO_HD float adam_average(const AdamFactors& f, float average, float w) {
 /// Whether x is neither infinite nor NaN.
 RHEO_HD bool adam_finite(double x) {
   return x - x == 0;
+}
+
+/// 0, or NaN where w is not finite: a network may hide such a weight, for its ReLU takes NaN to 0.
+RHEO_HD float adam_zero(float w) {
+  return w - w;
+}
+
+/// Whether the squares that Adam keeps of a gradient, once it is clipped, would not be finite;
+/// `squares` is their sum before.
+RHEO_HD bool adam_overflows(double squares, double clip_norm) {
+  constexpr double kMost = 1e38;  // float32 ends at 3.4e38
+  const double clip = clip_norm * clip_norm;
+  return (clip > 0 && squares > clip ? clip : squares) > kMost;
+}
+
+/// Whether a step must be left out: its loss, its gradient or a parameter is not finite, which the
+/// sum of squares tells, or what Adam keeps would not be.
+RHEO_HD bool adam_skips(const AdamArgs& a, double squares, double log_prob) {
+  return !adam_finite(squares) || !adam_finite(log_prob) || adam_overflows(squares, a.clip_norm);
 }
 
 }  // namespace math

@@ -12,8 +12,9 @@ namespace rheo {
 namespace {
 
 constexpr const char* kWho = "model config";
-constexpr int kImageSteps = 6;   // of RealNVP: three checkerboard masks, three of channels
-constexpr int kMostDims = 1024;  // a permutation is a matrix
+constexpr int kImageSteps = 6;    // of RealNVP: three checkerboard masks, three of channels
+constexpr int kMostDims = 1024;   // a permutation is a matrix
+constexpr int kMostSteps = 2048;  // on all levels, so that the header of every checkpoint is read
 
 /// Reads the keys of one JSON object; what is left unread at the end is unknown.
 class Reader {
@@ -25,7 +26,10 @@ class Reader {
   void read(const char* key, int& value, bool required) {
     const nlohmann::json* found = find(key, required);
     if (found == nullptr) return;
-    if (!found->is_number_integer() || *found < -1000000 || *found > 1000000)
+    // By its own type: as a signed number one from 2^63 on would be below 0.
+    const bool large =
+        found->is_number_unsigned() ? found->get<std::uint64_t>() > 1000000 : *found < -1000000;
+    if (!found->is_number_integer() || large)
       fail(Errc::bad_file, kWho, ": ", key, " must be a whole number; got ", shown(found->dump()));
     value = found->get<int>();
   }
@@ -43,9 +47,11 @@ class Reader {
   void read(const char* key, E& value, std::span<const char* const> words, bool required) {
     const nlohmann::json* found = find(key, required);
     if (found == nullptr) return;
+    // As a string: the library compares a value with a word by a copy, and cannot fail in that.
+    const auto* text = found->get_ptr<const std::string*>();
     std::string all;
     for (std::size_t i = 0; i < words.size(); ++i) {
-      if (*found == words[i]) return void(value = static_cast<E>(i));
+      if (text && *text == words[i]) return void(value = static_cast<E>(i));
       all += (i == 0 ? "" : i + 1 < words.size() ? ", " : " or ") + std::string(words[i]);
     }
     fail(Errc::bad_file, kWho, ": ", key, " must be ", all, "; got ", shown(found->dump()));
@@ -91,7 +97,10 @@ constexpr const char* kPriors[] = {"gaussian", "logistic"};
 
 template <class E, std::size_t kCount>
 const char* word(const char* const (&words)[kCount], E value) {
-  return words[static_cast<std::size_t>(value)];
+  const auto index = static_cast<std::size_t>(value);
+  require(index < kCount, kWho, ": ", words[0], "..", words[kCount - 1],
+          " are all that there are; got number ", static_cast<int>(value));
+  return words[index];
 }
 
 /// Whether the scale of its couplings is to be chosen.
@@ -140,7 +149,7 @@ void validate_image(const ModelConfig& c) {
 
 /// Hidden units of fewer degrees would leave the last numbers without influence on any other.
 int least_hidden(const ModelConfig& c) {
-  return c.is_autoregressive() ? c.channels - 1 : 1;
+  return c.is_autoregressive() && c.channels > 1 ? c.channels - 1 : 1;
 }
 
 /// The family's defaults at the size that `reader` has.
@@ -185,11 +194,15 @@ ModelConfig ModelConfig::of_vectors(Family family, int dims) {
 }
 
 void ModelConfig::validate() const {
+  word(kFamilies, family), word(kCouplings, coupling), word(kScales, scale);
+  word(kPermutations, permutation), word(kPriors, prior);
   if (is_vector())
     validate_vector(*this);
   else
     validate_image(*this);
   require_range("steps", steps, 1, 1024);
+  require(steps * std::max(1, levels) <= kMostSteps, kWho, ": steps on all levels must be at most ",
+          kMostSteps, " together; got ", steps, " on each of ", levels);
   require_range("hidden", hidden, 1, 8192);
   require_range("classes", classes, 0, 100000);
   require_range("n_bits", n_bits, 1, 8);
@@ -209,48 +222,55 @@ void ModelConfig::validate() const {
 }
 
 std::string ModelConfig::to_json() const {
-  nlohmann::ordered_json json = {{"model", word(kFamilies, family)}};
-  if (is_vector()) {
-    json["dims"] = channels;
-  } else {
-    json["height"] = height, json["width"] = width, json["channels"] = channels;
-    json["levels"] = levels;
-  }
-  json["steps"] = steps, json["hidden"] = hidden;
-  if (!is_autoregressive()) json["coupling"] = word(kCouplings, coupling);
-  if (has_scale(family)) json["scale"] = word(kScales, scale);
-  json["permutation"] = word(kPermutations, permutation);
-  json["classes"] = classes;
-  if (!is_vector()) json["n_bits"] = n_bits, json["edge_bias"] = edge_bias;
-  if (family != Family::glow) json["prior"] = word(kPriors, prior);
-  return json.dump();
+  return guarded(kWho, [&] {
+    nlohmann::ordered_json json;
+    const Emptied emptied(json);
+    json["model"] = word(kFamilies, family);
+    if (is_vector()) {
+      json["dims"] = channels;
+    } else {
+      json["height"] = height, json["width"] = width, json["channels"] = channels;
+      json["levels"] = levels;
+    }
+    json["steps"] = steps, json["hidden"] = hidden;
+    if (!is_autoregressive()) json["coupling"] = word(kCouplings, coupling);
+    if (has_scale(family)) json["scale"] = word(kScales, scale);
+    json["permutation"] = word(kPermutations, permutation);
+    json["classes"] = classes;
+    if (!is_vector()) json["n_bits"] = n_bits, json["edge_bias"] = edge_bias;
+    if (family != Family::glow) json["prior"] = word(kPriors, prior);
+    return json.dump();
+  });
 }
 
 ModelConfig ModelConfig::from_json(std::string_view text) {
-  const nlohmann::json json = parse_json(text, kWho);
-  Reader reader(json);
-  Family family = Family::glow;
-  reader.read("model", family, kFamilies, true);
-  const bool glow = family == Family::glow;
-  ModelConfig c = sized(family, reader);
-  reader.read("steps", c.steps, glow);
-  reader.read("hidden", c.hidden, glow);
-  reader.read("classes", c.classes, glow);
-  if (!c.is_autoregressive()) reader.read("coupling", c.coupling, kCouplings, glow);
-  if (has_scale(family))
-    reader.read("scale", c.scale, kScales, false);
-  else if (reader.has("scale"))
-    fail(Errc::bad_file, kWho, ": scale is for affine couplings; ", family_name(family),
-         " has none");
-  reader.read("permutation", c.permutation, kPermutations, false);
-  if (!glow) reader.read("prior", c.prior, kPriors, false);
-  reader.refuse_others();
-  try {
-    c.validate();
-  } catch (const Error& e) {
-    fail(Errc::bad_file, e.what());
-  }
-  return c;
+  return guarded(kWho, [&] {
+    nlohmann::json json = parse_json(text, kWho);
+    const Emptied emptied(json);
+    Reader reader(json);
+    Family family = Family::glow;
+    reader.read("model", family, kFamilies, true);
+    const bool glow = family == Family::glow;
+    ModelConfig c = sized(family, reader);
+    reader.read("steps", c.steps, glow);
+    reader.read("hidden", c.hidden, glow);
+    reader.read("classes", c.classes, glow);
+    if (!c.is_autoregressive()) reader.read("coupling", c.coupling, kCouplings, glow);
+    if (has_scale(family))
+      reader.read("scale", c.scale, kScales, false);
+    else if (reader.has("scale"))
+      fail(Errc::bad_file, kWho, ": scale is for affine couplings; ", family_name(family),
+           " has none");
+    reader.read("permutation", c.permutation, kPermutations, false);
+    if (!glow) reader.read("prior", c.prior, kPriors, false);
+    reader.refuse_others();
+    try {
+      c.validate();
+    } catch (const Error& e) {
+      fail(Errc::bad_file, e.what());
+    }
+    return c;
+  });
 }
 
 }  // namespace rheo

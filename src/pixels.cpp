@@ -13,15 +13,16 @@ namespace rheo {
 
 Tensor dequantize(const Pixels& images, int n_bits, const Noise& noise, std::int64_t first) {
   constexpr const char* kWho = "dequantize";
-  require(images.shape.size() == 4, kWho, ": images must be [N, H, W, C]; got ",
-          to_string(images.shape));
-  require(n_bits >= 1 && n_bits <= 8, kWho, ": n_bits must be 1..8; got ", n_bits);
-  require(first >= 0, kWho, ": first must be at least 0; got ", first);
-  const std::int64_t count = images.shape[0], values = count_values(kWho, images.shape);
-  const std::int64_t dims = count ? values / count : 0;
-  require(static_cast<std::int64_t>(images.data.size()) == values, kWho,
-          ": images must have as many values as their shape says; got ", images.data.size());
   return guarded(kWho, [&] {
+    require(images.shape.size() == 4, kWho, ": images must be [N, H, W, C]; got ",
+            to_string(images.shape));
+    require(n_bits >= 1 && n_bits <= 8, kWho, ": n_bits must be 1..8; got ", n_bits);
+    require(first >= 0, kWho, ": first must be at least 0; got ", first);
+    const std::int64_t count = images.shape[0], values = count_values(kWho, images.shape);
+    require(first <= INT64_MAX - count, kWho, ": first + N must be below 2^63; got first ", first);
+    const std::int64_t dims = count ? values / count : 0;
+    require(static_cast<std::int64_t>(images.data.size()) == values, kWho,
+            ": images must have as many values as their shape says; got ", images.data.size());
     Tensor x{images.shape, std::vector<float>(images.data.size())};
     std::vector<std::int64_t> samples(count);
     std::iota(samples.begin(), samples.end(), first);
@@ -40,12 +41,14 @@ Tensor dequantize(const Pixels& images, int n_bits, const Noise& noise, std::int
 
 Pixels quantize(const Tensor& x, int n_bits) {
   constexpr const char* kWho = "quantize";
-  require(n_bits >= 1 && n_bits <= 8, kWho, ": n_bits must be 1..8; got ", n_bits);
-  require(static_cast<std::int64_t>(x.data.size()) == count_values(kWho, x.shape), kWho,
-          ": x must have as many values as its shape says; got ", x.data.size());
-  for (std::size_t i = 0; i < x.data.size(); ++i)
-    if (std::isnan(x.data[i])) fail(Errc::diverged, kWho, ": value ", i, " is NaN, no pixel");
   return guarded(kWho, [&] {
+    require(n_bits >= 1 && n_bits <= 8, kWho, ": n_bits must be 1..8; got ", n_bits);
+    require(static_cast<std::int64_t>(x.data.size()) == count_values(kWho, x.shape), kWho,
+            ": x must have as many values as its shape says; got ", x.data.size());
+    for (std::size_t i = 0; i < x.data.size(); ++i)
+      if (!std::isfinite(x.data[i]))
+        fail(Errc::diverged, kWho, ": value ", i, " is ",
+             std::isnan(x.data[i]) ? "NaN" : "infinite", ", no pixel");
     Pixels pixels{x.shape, std::vector<std::uint8_t>(x.data.size())};
     cpu_backend().pixels_quantize({.x = x.data.data(),
                                    .pixels = pixels.data.data(),

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "rheo/device.h"
@@ -37,6 +39,7 @@ class DeviceScope {
 class Queue {
  public:
   static constexpr int kSides = 2;
+  static constexpr std::size_t kPiece = 1 << 20;  // values of a download in pieces
 
   explicit Queue(const Device& device) : backend_(device.backend()) {
     const DeviceScope scope(device);
@@ -84,6 +87,17 @@ class Queue {
   void download(void* to, const void* from, std::size_t bytes) const {
     copy(to, from, bytes);
     synchronize();
+  }
+  /// take(values, count) for one piece after the other: what lies in a device's memory is never
+  /// whole in the host's.
+  template <class Take>
+  void download_pieces(const float* from, std::size_t count, const Take& take) const {
+    std::vector<float> piece(std::min(count, kPiece));
+    for (std::size_t at = 0; at < count; at += kPiece) {
+      const std::size_t values = std::min(count - at, kPiece);
+      download(piece.data(), from + at, values * sizeof(float));
+      take(piece.data(), values);
+    }
   }
   void clear(void* memory, std::size_t bytes) const { backend_.clear(memory, bytes, stream()); }
 

@@ -160,6 +160,14 @@ TEST_P(AdamTest, AStepThatIsNotFiniteChangesNothing) {
       step(a, good);
       EXPECT_EQ(control(a).skip, 1);
       upload(a.log_prob, std::vector<double>(kImages, -3000.0));
+      for (const std::size_t at : {std::size_t{0}, std::size_t{kSize - 1}}) {
+        std::vector<float> spoilt = before[0];
+        spoilt[at] = bad;
+        upload(a.parameters, spoilt);
+        step(a, good);
+        EXPECT_EQ(control(a).skip, 1) << "of weight " << at;
+        upload(a.parameters, before[0]);
+      }
     }
     EXPECT_EQ(control(a).updates, 1);
     EXPECT_EQ(state(), before);
@@ -168,6 +176,19 @@ TEST_P(AdamTest, AStepThatIsNotFiniteChangesNothing) {
     EXPECT_EQ(control(a).updates, 2);
     EXPECT_NE(state(), before);
   }
+}
+
+TEST_P(AdamTest, AStepWhoseSquaresAreNotFiniteChangesNothing) {
+  AdamArgs a = arguments(AdamKind::adam);
+  std::vector<float> gradient = arena_.normal(kSize);
+  gradient[1] = 2e19f;  // its square is above what float32 holds
+  step(a, gradient);
+  EXPECT_EQ(control(a).skip, 0) << "it is clipped";
+  a.clip_norm = 0;
+  const std::vector<float> before = arena_.read(a.second, kSize);
+  step(a, gradient);
+  EXPECT_EQ(control(a).skip, 1);
+  EXPECT_EQ(arena_.read(a.second, kSize), before);
 }
 
 TEST_P(AdamTest, BitsDependNotOnThreads) {

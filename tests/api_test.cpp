@@ -152,7 +152,11 @@ TEST(ApiTest, NoiseOfAnImageDoesNotDependOnItsBatch) {
   EXPECT_NE(dequantize(last, 8, Noise::uniform(6), 12).data, one.data);
 }
 
-TEST(ApiTest, ANanIsAnErrorNotAPixel) {
+TEST(ApiTest, WhatIsNotFiniteIsAnErrorNotAPixel) {
+  EXPECT_EQ(error_of([] {
+              quantize({{1, 1, 1, 1}, {INFINITY}}, 8);
+            }),
+            "quantize: value 0 is infinite, no pixel");
   EXPECT_EQ(error_of([] {
               quantize({{1, 1, 1, 2}, {0.f, NAN}}, 8);
             }),

@@ -161,6 +161,17 @@ TEST(IdxTest, DamagedGzipIsRefused) {
   EXPECT_EQ(Dataset::open(folder.write("x", whole)).size(), 100);
 }
 
+TEST(IdxTest, LargeAndPackedIsFoundWholeFirst) {
+  const TemporaryFolder folder;
+  const std::int64_t side = 1 << 12, count = 3;  // 48 MiB in 48 KiB
+  Bytes data(static_cast<std::size_t>(count * side * side));
+  data.back() = 7;
+  EXPECT_EQ(Dataset::open(folder.write("x", gzip(idx({count, side, side}, data)))).images().data,
+            data);
+  data.pop_back();
+  expect_refused(folder.write("x", gzip(idx({count, side, side}, data))), "got only 50331647");
+}
+
 TEST(IdxTest, AHeaderTakesNoMemory) {
   const TemporaryFolder folder;
   const std::string path = folder.write("x", gzip(idx({1 << 30, 128}, {})));

@@ -9,6 +9,7 @@
 #include "rheo/rheo.h"
 #include "tests/reference/jacobian.h"
 #include "tests/support/devices.h"
+#include "tests/support/files.h"
 #include "tests/support/gradients.h"
 #include "tests/support/models.h"
 
@@ -195,7 +196,8 @@ TEST_P(FamilyTest, EveryCoordinateIsMoved) {
 
 TEST_P(FamilyTest, SaveAndLoadKeepEveryBit) {
   for_each_case([](const ModelConfig& c, Model& model) {
-    const std::string path = testing::TempDir() + "family.safetensors";
+    const TemporaryFolder folder;
+    const std::string path = folder / "family.safetensors";
     model.save(path);
     Model loaded = Model::load(path, model.compute());
     EXPECT_EQ(loaded.config(), c);

@@ -71,6 +71,37 @@ TEST(FileTest, AMissingFileIsNamed) {
                [] { read_file("/no/such/file"); });
 }
 
+TEST(FileTest, APathIsNotCutAtItsNul) {
+  const TemporaryFolder folder;
+  const std::string path = folder / std::string("a\0b", 3);
+  folder.write("a", bytes_of("another file"));
+  const auto refused = [&](const auto& act) {
+    expect_error(Errc::invalid_argument, "a path must have no NUL; got " + folder / "a?b", act);
+  };
+  refused([&] { read_file(path); });
+  refused([&] { write_file(path, "x", 1); });
+  EXPECT_EQ(read_file(folder / "a"), bytes_of("another file"));
+}
+
+/// bad_file is of the path; a file that the system fails to open may be whole.
+TEST(FileTest, WhatCannotBeOpenedIsThePathsFaultOrTheSystems) {
+  const TemporaryFolder folder;
+  fs::create_symlink("loop", folder / "loop");
+  expect_error(Errc::bad_file, "Too many levels of symbolic links",
+               [&] { read_file(folder / "loop"); });
+  expect_error(Errc::bad_file, "Not a directory",
+               [&] { read_file(folder.write("a", bytes_of("a")) + "/b"); });
+  expect_error(Errc::bad_file, "File name too long",
+               [&] { read_file(folder / std::string(5000, 'p')); });
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  expect_error(Errc::io, "/a: cannot be read: Too many open files",
+               [&] { read_file(folder / "a"); });
+  ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
 TEST(FileTest, OnlyRegularFilesAreRead) {
   const TemporaryFolder folder;
   const std::string pipe = folder / "pipe";

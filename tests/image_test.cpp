@@ -119,7 +119,7 @@ TEST(ImageTest, OtherFilesAreRefused) {
 TEST(ImageTest, BombsAreRefusedBeforeTheyAreUnpacked) {
   expect_refused(RawPng{50'000, 50'000, 8, 2, {0}}.bytes(),
                  "an image must have at most 16777216 pixels; got 50000x50000");
-  expect_refused(RawPng{1, 0x7fffffff, 8, 2, {0}}.bytes(), "must be a whole PNG");
+  expect_refused(RawPng{1, 0x7fffffff, 8, 2, {0}}.bytes(), "pixels; got 1x2147483647: scale it");
   expect_refused(RawPng{4000, 4000, 8, 2, {0}}.bytes(), "bytes cannot hold 4000x4000 pixels");
   Bytes jpeg = jpeg_of(picture(8, 8, 1));
   const Bytes start{0xff, 0xc0};
@@ -128,6 +128,28 @@ TEST(ImageTest, BombsAreRefusedBeforeTheyAreUnpacked) {
   // Marker, length and precision, then height and width, two bytes each.
   std::copy_n(Bytes{0xff, 0x00, 0xff, 0x00}.begin(), 4, frame + 5);
   expect_refused(jpeg, "at most 16777216 pixels; got 65280x65280");
+  std::copy_n(Bytes{0x0f, 0xa0, 0x0f, 0xa0}.begin(), 4, frame + 5);
+  expect_refused(jpeg, "bytes cannot hold 4000x4000 pixels");
+}
+
+TEST(ImageTest, ThoseWhoAskForMorePixelsGetThem) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("x.png", encode_png(picture(4, 5, 3)));
+  EXPECT_EQ(read_image(path, 20).shape, (Shape{1, 4, 5, 3}));
+  const std::string part = "at most 19 pixels; got 4x5: scale it down, or allow more by max_pixels";
+  expect_error(Errc::bad_file, part, [&] { read_image(path, 19); });
+  DatasetOptions options;
+  options.max_pixels = 19;
+  expect_error(Errc::bad_file, part, [&] { Dataset::open(folder.path(), options); });
+  options.max_pixels = 20;
+  EXPECT_EQ(Dataset::open(folder.path(), options).size(), 1);
+  for (const std::int64_t wrong : {std::int64_t{0}, std::int64_t{1} << 31}) {
+    options.max_pixels = wrong;
+    expect_error(Errc::invalid_argument, "max_pixels must be 1..2147483647; got ",
+                 [&] { read_image(path, wrong); });
+    expect_error(Errc::invalid_argument, "DatasetOptions: max_pixels must be 1..2147483647",
+                 [&] { Dataset::open(folder.path(), options); });
+  }
 }
 
 TEST(ImageTest, DamagedPngIsNamedAndExplained) {
@@ -217,15 +239,19 @@ TEST(ImageTest, WrongShapesAreRefused) {
 
 #ifndef __SANITIZE_ADDRESS__  // which needs the address space for itself
 
-/// Leaves this process `spare` bytes more than it has, and then exits: with 0 after an Error
+/// Leaves this process two blocks of `spare` bytes at most, and then exits: with 0 after an Error
 /// out_of_memory, else with another code.
 template <class Act>
 [[noreturn]] void exit_short_of_memory(std::int64_t spare, const Act& act) {
   std::int64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
-  const auto bytes = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + spare);
+  const auto bytes = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + 2 * spare);
   const rlimit limit{bytes, bytes};
   if (pages == 0 || ::setrlimit(RLIMIT_AS, &limit) != 0) std::_Exit(1);
+  // What tests before this one have freed, malloc may still have.
+  void* last = nullptr;
+  while (void* block = std::malloc(static_cast<std::size_t>(spare))) last = block;
+  std::free(last);
   try {
     act();
     std::_Exit(2);

@@ -249,7 +249,7 @@ TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
       };
       const std::vector<char> want = forward(700, 2, false);
       for (std::int64_t rows : kRows)
-        for (int threads : {1, 2, 3})
+        for (int threads : {1, 2, 3, 16})
           for (bool packed : {false, true}) {
             const std::vector<char> got = forward(rows, threads, packed);
             ASSERT_TRUE(std::equal(got.begin(), got.end(), want.begin()))

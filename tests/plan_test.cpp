@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+
+#include "bench/peak_memory.h"
 #include "src/model/impl.h"
 #include "src/train/impl.h"
 #include "tests/support/devices.h"
+#include "tests/support/files.h"
 #include "tests/support/models.h"
 
 namespace rheo::test {
@@ -89,6 +94,56 @@ TEST_P(PlanTest, AFurtherImageAddsWhatItSays) {
 }
 
 RHEO_ON_EVERY_DEVICE(PlanTest);
+
+/// In a process of its own, as CTest runs it: what an earlier test left would be used again.
+class PlannedPeakTest : public testing::TestWithParam<Memory> {};
+
+TEST_P(PlannedPeakTest, TheProcessGrowsByWhatWasPlanned) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "sanitizers take memory of their own";
+#endif
+  // Large, for what is resident of the libraries' own code varies by some ten megabytes.
+  const ModelConfig config = {.steps = 8, .hidden = 512};
+  const Dataset data(quantize(noise_images(config, 32), 8));
+  const TrainOptions options = {.batch = 24, .init_images = 8};
+  const TemporaryFolder folder;
+  bench::PeakMemory peak;
+  peak.restart();
+  if (!peak.known()) GTEST_SKIP() << "this system does not tell the peak";
+  const Compute compute = {Device::cpu(), Precision::f32, GetParam()};
+  Trainer trainer(Model(config, 0, compute), data, options);
+  for (int i = 0; i < 2; ++i) trainer.step();
+  trainer.save(folder / "");
+  const double planned = static_cast<double>(trainer.plan().total()) / (1 << 20);
+  EXPECT_NEAR(peak.mebibytes() / planned, 1, 0.05)
+      << peak.mebibytes() << " MiB of planned " << planned;
+}
+
+TEST(PlannedMemoryTest, ABatchTenTimesTooBigIsRefusedAndASmallOneThenTrains) {
+  const ModelConfig config = {.steps = 8, .hidden = 256};
+  const Dataset data(quantize(noise_images(config, 16), 8));
+  const Compute compute = {Device::cpu(), Precision::f32, Memory::full};
+  TrainOptions options = {.batch = 1, .init_images = 4};
+  const Model model(config, 0, compute);
+  const std::int64_t fits = plan_training(model, options, Memory::full).largest_batch;
+  ASSERT_GT(fits, 1);
+  options.batch = static_cast<int>(std::min<std::int64_t>(10 * fits, 65536));
+  ASSERT_GT(options.batch, 2 * fits) << "this machine has room for every batch that is allowed";
+  try {
+    Trainer(Model(config, 0, compute), data, options).step();
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Errc::out_of_memory);
+    const std::string needs = "cpu: a batch of " + std::to_string(options.batch) + " needs ";
+    EXPECT_EQ(std::string(e.what()).substr(0, needs.size()), needs);
+    EXPECT_NE(std::string(e.what()).find("the largest batch that fits is "), std::string::npos);
+  }
+  options.batch = 2;
+  EXPECT_FALSE(Trainer(Model(config, 0, compute), data, options).step().skipped);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, PlannedPeakTest,
+                         testing::Values(Memory::full, Memory::state, Memory::invert));
 
 }  // namespace
 }  // namespace rheo::test

@@ -141,7 +141,7 @@ TEST(PointsTest, TheirScoreIsInNats) {
   EXPECT_DOUBLE_EQ(score.bits_per_dim, 3 / (2 * std::log(2.)));
   EXPECT_DOUBLE_EQ(score.standard_error, score.nats_standard_error / (2 * std::log(2.)));
   EXPECT_EQ(score.images, 4);
-  const ModelConfig image = {.height = 2, .width = 2, .channels = 1, .n_bits = 5};
+  const ModelConfig image = {.height = 2, .width = 2, .channels = 1, .levels = 1, .n_bits = 5};
   EXPECT_DOUBLE_EQ(mean_score({-3}, image).bits_per_dim, bits_per_dim(-3, 4, 5));
   EXPECT_DOUBLE_EQ(mean_score({-3}, image).nats_standard_error, 0);
 }

@@ -141,7 +141,8 @@ TEST(RefusalTest, AVectorIsNotCalledAnImage) {
         model.log_prob({{1, 2}, {1, 1}});
       },
       Errc::diverged,
-      "Model::log_prob: log p of vector 0 is -inf; the model's weights do not carry it");
+      "Model::log_prob: log p of vector 0 is -inf (the prior: its log p is -inf); the model's "
+      "weights do not carry it");
   set(model, "prior.log_sd", 200.f);
   expect_error([&] { model.sample(1); }, Errc::diverged,
                "Model::sample: vector 0 is not finite from the prior on; use a lower temperature");
@@ -159,13 +160,13 @@ TEST(RefusalTest, NamesTheStepAfterWhichAVectorIsNotFinite) {
   stretch("steps.0", -80.f);  // by e^80: of numbers near 1 still finite
   expect_error(
       [&] { model.encode_steps(values, 1); }, Errc::diverged,
-      "Model::encode_steps: vector 1 is not finite after 1 of 3 steps; the model's weights "
-      "do not carry it");
+      "Model::encode_steps: vector 1 is not finite after 1 of 3 steps (step 0: its coupling's "
+      "output is +inf); the model's weights do not carry it");
   EXPECT_NO_THROW(model.encode_steps(values, 0));
   stretch("steps.0", 0.f), stretch("steps.1", 0.f), stretch("steps.2", 80.f);
-  expect_error([&] { model.decode_steps(values, 1); }, Errc::diverged,
-               "Model::decode_steps: vector 1 is not finite with 1 of 3 steps undone; use a lower "
-               "temperature");
+  expect_error(
+      [&] { model.decode_steps(values, 1); }, Errc::diverged,
+      "Model::decode_steps: vector 1 is not finite from step 2 on; use a lower temperature");
   EXPECT_NO_THROW(model.decode_steps(values, 0));
   expect_error([&] { model.decode(values); }, Errc::diverged,
                "Model::decode: vector 1 is not finite from step 2 on; use a lower temperature");

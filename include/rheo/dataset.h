@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rheo/export.h"
+#include "rheo/image.h"
 #include "rheo/tensor.h"
 
 namespace rheo {
@@ -24,6 +25,7 @@ struct DatasetOptions {
   Fit fit = Fit::refuse;
   std::string labels = {};  ///< An .npy or IDX file of labels; empty: sub-folders, the labels of a
                             ///< CIFAR file, or the IDX labels file that lies beside the images.
+  std::int64_t max_pixels = kMaxPixels;  ///< Of one image, at most; 1 .. 2^31 - 1.
 };
 
 /// Images, all of one size, decoded and in memory, or points: vectors of D numbers. One that was

@@ -11,6 +11,7 @@ namespace rheo {
 enum class Errc {
   invalid_argument,  ///< A shape, a size or a value breaks the documented rule.
   bad_file,          ///< A file is missing, unreadable, damaged, or not of the kind it should be.
+  newer_file,        ///< A file of a version that only a newer rheo reads.
   unsupported,       ///< Correct, but not on this device or in this build.
   out_of_memory,     ///< The device or the host had no room.
   device,            ///< A driver or library call failed.

@@ -24,7 +24,7 @@ struct Noise {
 RHEO_API Tensor dequantize(const Pixels& images, int n_bits, const Noise& noise,
                            std::int64_t first = 0);
 
-/// x to pixels, clamped to 0..255. @throws Error diverged where a value is NaN, naming it.
+/// x to pixels, clamped to 0..255. @throws Error diverged where a value is not finite, naming it.
 RHEO_API Pixels quantize(const Tensor& x, int n_bits);
 
 /// -log2 p per value, of pixels rather than of x: (-log_prob + D b ln 2) / (D ln 2).
@@ -34,10 +34,13 @@ RHEO_API double bits_per_dim(double log_prob, std::int64_t dims, int n_bits);
 /// @throws Error invalid_argument unless images are [N >= 1, H, W, C] and columns >= 1.
 RHEO_API Pixels image_grid(const Pixels& images, int columns);
 
+/// Of one image file, unless said otherwise: a small file could ask for gigabytes.
+inline constexpr std::int64_t kMaxPixels = 1 << 24;
+
 /// One PNG or JPEG file as [1, H, W, C], C = 1 (grey), 3 or 4 (with alpha), as the file has it;
 /// palettes become colours, 16 bits become 8, CMYK becomes RGB.
-/// @throws Error bad_file for a missing, damaged, or larger than 16 Mpixel file.
-RHEO_API Pixels read_image(const std::string& path);
+/// @throws Error bad_file for a missing or damaged file, or an image of more pixels.
+RHEO_API Pixels read_image(const std::string& path, std::int64_t max_pixels = kMaxPixels);
 
 /// Writes [1, H, W, C], C = 1..4, as a PNG, under a temporary name and then renamed.
 /// @throws Error invalid_argument for another shape; io where the file cannot be written.

@@ -51,10 +51,12 @@ class RHEO_API Model {
   /// memory mode that the device lacks; out_of_memory.
   explicit Model(const ModelConfig& config, std::uint64_t seed = 0, const Compute& compute = {});
 
-  /// Reads a checkpoint (safetensors). @throws Error bad_file for anything wrong with it.
+  /// Reads a checkpoint (safetensors). @throws Error bad_file for anything wrong with it;
+  /// newer_file where only a newer rheo reads it; io where reading fails.
   static Model load(const std::string& path, const Compute& compute = {});
 
-  /// Writes a checkpoint: a temporary file, synced, then renamed. @throws Error io, path named.
+  /// Writes a checkpoint: a temporary file, synced, then renamed. @throws Error io, path named;
+  /// diverged where a parameter is not finite, naming it.
   void save(const std::string& path) const;
 
   Model(Model&&) noexcept;
@@ -74,7 +76,7 @@ class RHEO_API Model {
   /// conv1 and conv2, so that each starts with mean 0 and deviation 1 over these images x.
   /// A standard deviation below 1e-3 counts as 1e-3, so that a constant channel cannot make a huge
   /// scale. Replaces whatever these parameters were. Models of vectors have none of them and stay
-  /// as they are.
+  /// as they are. @throws Error diverged where values are so large that a parameter is not finite.
   void initialize(const Tensor& x);
 
   /// False between construction and `initialize`; everything below then refuses. Kept in the file.
@@ -82,7 +84,8 @@ class RHEO_API Model {
 
   /// log p(x) in nats, one for each image or vector. A model with classes takes labels, or without
   /// them returns log of the mean over classes of p(x | y).
-  /// @throws Error invalid_argument for a wrong shape or label; diverged where it is not finite.
+  /// @throws Error invalid_argument for a wrong shape or label; diverged where it is not finite,
+  /// naming the first image, level and step: a score is never infinite.
   std::vector<double> log_prob(const Tensor& x, const Labels& labels = {},
                                const Progress& progress = {});
 
@@ -126,7 +129,7 @@ struct Score {
   double nats_standard_error = 0;
 };
 
-/// The mean of what log_prob returns.
+/// The mean of what log_prob returns. @throws Error invalid_argument for a config out of range.
 RHEO_API Score mean_score(const std::vector<double>& log_prob, const ModelConfig& config);
 
 /// The same of a data set, one draw of noise an image; vectors get none. Labels are used where the

@@ -52,7 +52,7 @@ struct StepReport {
                              ///< nats / (D ln 2).
   double gradient_norm = 0;  ///< Before clipping.
   double learning_rate = 0;
-  bool skipped = false;  ///< Loss or gradient was not finite: nothing was changed.
+  bool skipped = false;  ///< Loss, gradient or a weight was not finite: nothing was changed.
   std::int64_t skipped_total = 0;
   std::int64_t images = 0;  ///< Seen so far.
   double nats = 0;          ///< Mean of -log p(x), in nats an image or vector.
@@ -83,7 +83,8 @@ class RHEO_API Trainer {
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
 
-  /// One update. @throws Error diverged when 20 in a row had to be skipped.
+  /// One update. @throws Error diverged when 20 in a row had to be skipped, naming the first layer
+  /// or gradient that is not finite.
   StepReport step();
 
   /// The weights to use: the average where one is kept, else the newest. Valid until the next step.
@@ -95,13 +96,27 @@ class RHEO_API Trainer {
   const TrainOptions& options() const;
   const MemoryPlan& plan() const;  ///< As `plan_training` had it when the trainer was made.
   std::int64_t steps_done() const;
+  std::int64_t last_update() const;  ///< The step after which the weights are as they are now.
 
-  /// Writes model.safetensors and state.safetensors into `folder`, which must exist.
+  /// Writes model.safetensors and state.safetensors into `folder`, which must exist. Use a new
+  /// folder for each save: each file is replaced whole but one after the other, so that a failure
+  /// in between leaves two that do not belong together, which `resume` refuses.
+  /// @throws Error io, path named; diverged, naming the tensor or layer, where a weight is not
+  /// finite or the weights make of the last batch numbers that are not; nothing is written then.
   void save(const std::string& folder);
 
+  /// Goes back to what `save` wrote earlier in this run, and on from there with half the learning
+  /// rate, since the same updates would end as they did before. States saved from then on tell of
+  /// it, so that a resumed run has the same rate. After a refusal the trainer is as it was.
+  /// @throws Error bad_file for damage or for another run's state; newer_file where only a newer
+  /// rheo reads it; io.
+  void roll_back(const std::string& folder);
+  std::int64_t rollbacks() const;  ///< So far, those before a resume included.
+
   /// Continues from what `save` wrote. `train` must be the data of that run.
-  /// @throws Error bad_file for damage, or for another run's data; invalid_argument where compute
-  /// (precision, memory, threads, instruction set) differs from the run's, unless allow_inexact.
+  /// @throws Error bad_file for damage, or for another run's data; newer_file where only a newer
+  /// rheo reads it; io where reading fails; invalid_argument where compute (precision, memory,
+  /// threads, instruction set) differs from the run's, unless allow_inexact.
   static Trainer resume(const std::string& folder, const Dataset& train,
                         const Compute& compute = {}, bool allow_inexact = false);
   static Trainer resume(const std::string&, const Dataset&&, const Compute& = {},

@@ -15,17 +15,24 @@ Part part_of(std::int64_t size, std::int64_t i) {
   return {size * i / kAdamParts, size * (i + 1) / kAdamParts};
 }
 
-double sum_of_squares(const float* x, Part part) {
+/// Of the gradient's squares; NaN where a parameter is not finite.
+double checked_squares(const AdamArgs& a, Part part) {
+  const float *g = a.gradient, *w = a.parameters;
   double lanes[8] = {};
+  float zeros[8] = {};
   std::int64_t i = part.first;
   for (; i + 8 <= part.last; i += 8)
     for (int l = 0; l < 8; ++l) {
-      const double v = static_cast<double>(x[i + l]);
+      const double v = static_cast<double>(g[i + l]);
       lanes[l] += v * v;
+      zeros[l] += math::adam_zero(w[i + l]);
     }
-  for (; i < part.last; ++i) lanes[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (; i < part.last; ++i) {
+    lanes[0] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+    zeros[0] += math::adam_zero(w[i]);
+  }
   double sum = 0;
-  for (double lane : lanes) sum += lane;
+  for (int l = 0; l < 8; ++l) sum += lanes[l] + static_cast<double>(zeros[l]);
   return sum;
 }
 
@@ -45,15 +52,14 @@ void update(const AdamArgs& a) {
 }  // namespace
 
 void adam_norm(const AdamArgs& a, Stream) {
-  parallel_for(kAdamParts, [&](std::int64_t i) {
-    a.workspace[i] = sum_of_squares(a.gradient, part_of(a.size, i));
-  });
+  parallel_for(kAdamParts,
+               [&](std::int64_t i) { a.workspace[i] = checked_squares(a, part_of(a.size, i)); });
   double squares = 0, log_prob = 0;
   for (int i = 0; i < kAdamParts; ++i) squares += a.workspace[i];
   for (std::int64_t n = 0; n < a.log_prob_count; ++n) log_prob += a.log_prob[n];
   AdamControl& control = *a.control;
   control.norm = std::sqrt(squares);
-  control.skip = math::adam_finite(squares) && math::adam_finite(log_prob) ? 0 : 1;
+  control.skip = math::adam_skips(a, squares, log_prob) ? 1 : 0;
   if (!control.skip) ++control.updates;
 }
 

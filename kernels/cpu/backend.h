@@ -3,6 +3,7 @@
 // The CPU backend's memory, and its variants for each instruction set.
 
 #include <cstddef>
+#include <string>
 
 #include "kernels/backend.h"
 
@@ -15,6 +16,9 @@ void copy(void* to, const void* from, std::size_t bytes, Stream);
 void clear(void* memory, std::size_t bytes, Stream);
 int set_threads(int threads);
 bool has_bf16();
+/// What decides the bits of a result: the variant, and where oneDNN's products run on more or less
+/// (AMX; ONEDNN_MAX_CPU_ISA), on what: "avx512", "avx512 with amx products".
+std::string described(const char* variant);
 
 #define RHEO_CPU_VARIANT(isa)   \
   namespace isa {               \

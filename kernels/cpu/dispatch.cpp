@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/scratch.h"
 #include "rheo/error.h"
 
@@ -21,6 +22,10 @@ namespace {
 
 /// Large memory is the system's own and goes back to it when it is released: malloc would keep it.
 constexpr std::size_t kLarge = 1 << 20;
+
+/// From here on the system is asked whether it has so much: it promises more, and ends the process
+/// that then uses it.
+constexpr std::size_t kAsked = 64 << 20;
 
 std::mutex mutex;
 
@@ -35,6 +40,7 @@ std::unordered_map<void*, std::size_t>& mapped() {
 
 void* allocate(std::size_t bytes) {
   if (bytes < kLarge) return std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+  if (bytes >= kAsked && bytes > free_bytes()) return nullptr;
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   // Weights and activations are read from end to end: in small pages, looking these up costs up to
@@ -92,10 +98,16 @@ void no_room(std::size_t bytes) {
 
 bool has_bf16() {
 #ifdef __x86_64__
-  return __builtin_cpu_supports("avx512bf16");
+  return __builtin_cpu_supports("avx512bf16") && products_have_bf16();
 #else
   return false;
 #endif
+}
+
+std::string described(const char* variant) {
+  constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "amx"};  // as Products has them
+  const std::string own = variant, products = kNames[static_cast<int>(products_run_on())];
+  return own == products ? own : own + " with " + products + " products";
 }
 
 namespace {

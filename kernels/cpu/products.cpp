@@ -180,7 +180,24 @@ Outcome outcome_of(const F& f) {
   }
 }
 
+/// Whether oneDNN computes on this instruction set, which ONEDNN_MAX_CPU_ISA can keep it from.
+bool has(dnnl::cpu_isa isa) {
+  const auto set = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  return (set & static_cast<unsigned>(isa)) == static_cast<unsigned>(isa);
+}
+
 }  // namespace
+
+bool products_have_bf16() {
+  return has(dnnl::cpu_isa::avx512_core_bf16);
+}
+
+Products products_run_on() {
+  return has(dnnl::cpu_isa::avx512_core_amx) ? Products::amx
+         : has(dnnl::cpu_isa::avx512_core)   ? Products::avx512
+         : has(dnnl::cpu_isa::avx2)          ? Products::avx2
+                                             : Products::baseline;
+}
 
 const CompiledProduct& compile(const Product& product) {
   return made_once<CompiledProduct>(product, build);

@@ -12,6 +12,13 @@
 
 namespace rheo::cpu {
 
+/// What oneDNN computes products on: the order of their sums goes with it.
+enum class Products : int { baseline, avx2, avx512, amx };
+Products products_run_on();
+
+/// Whether those of bf16 are the machine's own instructions.
+bool products_have_bf16();
+
 /// c (+)= a b (+ bias, then ReLU); any of a, b may be transposed by its steps.
 struct Product {
   std::int64_t m, n, k;

@@ -10,33 +10,39 @@ namespace {
 constexpr int kThreads = 256;
 static_assert(kThreads == kAdamParts, "a thread for each part");
 
-/// A block sums one of the parts. Two blocks share a multiprocessor, so a thread has eight loads
-/// under way. 4 bytes a value; memory decides.
+/// A block sums one of the parts, to NaN where a parameter is not finite. Two blocks share a
+/// multiprocessor, so a thread has eight loads under way. 8 bytes a value; memory decides.
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads) adam_squares_kernel(AdamArgs a) {
-  constexpr int kLoads = 8;
+  constexpr int kLoads = 4;  // of each
   const std::int64_t vectors = a.size / kWidth;
   const std::int64_t end = vectors * (blockIdx.x + 1) / kAdamParts;
   double sum = 0;
+  float zero = 0;
   for (std::int64_t i = vectors * blockIdx.x / kAdamParts + threadIdx.x; i < end;
        i += kThreads * kLoads) {
-    Vector<float, kWidth> g[kLoads] = {};
+    Vector<float, kWidth> g[kLoads] = {}, w[kLoads] = {};
 #pragma unroll
     for (int l = 0; l < kLoads; ++l)
-      if (i + l * kThreads < end) g[l] = load<kWidth>(a.gradient + (i + l * kThreads) * kWidth);
+      if (const std::int64_t at = i + l * kThreads; at < end) {
+        g[l] = load<kWidth>(a.gradient + at * kWidth);
+        w[l] = load<kWidth>(a.parameters + at * kWidth);
+      }
 #pragma unroll
     for (int l = 0; l < kLoads; ++l)
 #pragma unroll
       for (int k = 0; k < kWidth; ++k) {
         const double value = static_cast<double>(g[l].at[k]);
         sum += value * value;
+        zero += math::adam_zero(w[l].at[k]);
       }
   }
   if (const std::int64_t rest = vectors * kWidth + threadIdx.x; blockIdx.x == 0 && rest < a.size) {
     const double value = static_cast<double>(a.gradient[rest]);
     sum += value * value;
+    zero += math::adam_zero(a.parameters[rest]);
   }
-  sum = block_sum<kThreads>(sum);
+  sum = block_sum<kThreads>(sum + static_cast<double>(zero));
   if (threadIdx.x == 0) a.workspace[blockIdx.x] = sum;
 }
 
@@ -48,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) adam_norm_kernel(AdamArgs a) {
   if (threadIdx.x > 0) return;
   AdamControl& control = *a.control;
   control.norm = std::sqrt(squares);
-  control.skip = math::adam_finite(squares) && math::adam_finite(log_prob) ? 0 : 1;
+  control.skip = math::adam_skips(a, squares, log_prob) ? 1 : 0;
   if (!control.skip) ++control.updates;
 }
 
@@ -129,8 +135,9 @@ void update(const AdamArgs& a, Stream stream) {
 }  // namespace
 
 void adam_norm(const AdamArgs& a, Stream stream) {
-  launch(aligned(a.gradient, 4) ? adam_squares_kernel<4> : adam_squares_kernel<1>, kAdamParts,
-         kThreads, 0, stream, a);
+  const bool vector = aligned(a.gradient, 4) && aligned(a.parameters, 4);
+  launch(vector ? adam_squares_kernel<4> : adam_squares_kernel<1>, kAdamParts, kThreads, 0, stream,
+         a);
   launch(adam_norm_kernel, 1, kThreads, 0, stream, a);
 }
 

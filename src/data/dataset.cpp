@@ -74,8 +74,10 @@ Dataset::Dataset(Pixels images, Labels labels)
     : Dataset(std::move(images), std::move(labels), {}) {}
 
 Dataset::Dataset(Tensor points) : points_(std::move(points)) {
-  const std::string wrong = wrong_with_points(points_);
-  require(wrong.empty(), "Dataset: ", wrong);
+  guarded("Dataset", [&] {
+    const std::string wrong = wrong_with_points(points_);
+    require(wrong.empty(), "Dataset: ", wrong);
+  });
 }
 
 Dataset::Dataset(Pixels images, Labels labels, std::vector<std::string> class_names)

@@ -109,10 +109,13 @@ void label_by_folder(const Listing& listing, const std::string& folder, LoadedIm
 class Collector {
  public:
   Collector(const DatasetOptions& options, std::int64_t count)
-      : size_{options.height, options.width}, fit_(options.fit), count_(count) {}
+      : size_{options.height, options.width},
+        fit_(options.fit),
+        max_pixels_(options.max_pixels),
+        count_(count) {}
 
   void add(const std::string& path) {
-    Pixels image = read_image(path);
+    Pixels image = read_image(path, max_pixels_);
     require_file(image.shape[3] != 4, path, ": images must have no alpha channel; flatten it");
     if (size_.height == 0) size_.height = image.shape[1];
     if (size_.width == 0) size_.width = image.shape[2];
@@ -145,6 +148,7 @@ class Collector {
 
   Size size_;
   Fit fit_;
+  std::int64_t max_pixels_;
   std::int64_t count_;
   std::int64_t channels_ = 0;
   std::vector<std::uint8_t> data_;

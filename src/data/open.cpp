@@ -13,12 +13,12 @@ namespace rheo {
 namespace {
 
 void require_options(const DatasetOptions& options) {
-  const std::int64_t height = options.height, width = options.width;
+  const std::int64_t height = options.height, width = options.width, most = options.max_pixels;
+  require_limit("DatasetOptions", most);
   require(height >= 0 && width >= 0, "DatasetOptions: height and width must be at least 0; got ",
           height, "x", width);
-  require(height <= kMostPixels && width <= kMostPixels && height * width <= kMostPixels,
-          "DatasetOptions: an image must have at most ", kMostPixels, " pixels; got ", height, "x",
-          width);
+  require(height <= most && width <= most && height * width <= most,
+          "DatasetOptions: an image must have at most ", most, " pixels; got ", height, "x", width);
 }
 
 /// Points are as they are.

@@ -154,16 +154,19 @@ Toy toy_from_name(std::string_view name) {
 }
 
 double usual_noise(Toy kind) {
-  return kKinds[static_cast<std::size_t>(kind)].noise;
+  const auto index = static_cast<std::size_t>(kind);
+  require(index < std::size(kKinds), "toy: there are ", std::size(kKinds), " kinds; got number ",
+          static_cast<int>(kind));
+  return kKinds[index].noise;
 }
 
 Tensor toy_points(Toy kind, std::int64_t count, std::uint64_t seed, std::optional<double> noise) {
   constexpr const char* kWho = "toy_points";
-  const double s = noise.value_or(usual_noise(kind));
-  require(count >= 1, kWho, ": count must be at least 1; got ", count);
-  require(std::isfinite(s) && s >= 0, kWho, ": noise must be finite and at least 0; got ", s);
-  const std::int64_t values = count_values(kWho, {count, 2});
   return guarded(kWho, [&] {
+    const double usual = usual_noise(kind), s = noise.value_or(usual);
+    require(count >= 1, kWho, ": count must be at least 1; got ", count);
+    require(std::isfinite(s) && s >= 0, kWho, ": noise must be finite and at least 0; got ", s);
+    const std::int64_t values = count_values(kWho, {count, 2});
     Tensor points{{count, 2}, std::vector<float>(values)};
     for (std::int64_t i = 0; i < count; ++i) {
       const Point p = point_of(kind, draw(seed, i), s);
@@ -176,17 +179,19 @@ Tensor toy_points(Toy kind, std::int64_t count, std::uint64_t seed, std::optiona
 
 Standard standardise(Tensor& points) {
   constexpr const char* kWho = "standardise";
-  const std::int64_t columns = columns_of(kWho, points);
-  Standard found;
-  for (std::int64_t c = 0; c < columns; ++c) {
-    const double mean = mean_of(points, c, columns);
-    const double deviation = deviation_of(points, c, columns, mean);
-    require(std::isfinite(deviation) && deviation > 0, kWho, ": column ", c,
-            " must vary and be finite; its deviation is ", deviation);
-    found.mean.push_back(mean), found.deviation.push_back(deviation);
-  }
-  standardise(points, found);
-  return found;
+  return guarded(kWho, [&] {
+    const std::int64_t columns = columns_of(kWho, points);
+    Standard found;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const double mean = mean_of(points, c, columns);
+      const double deviation = deviation_of(points, c, columns, mean);
+      require(std::isfinite(deviation) && deviation > 0, kWho, ": column ", c,
+              " must vary and be finite; its deviation is ", deviation);
+      found.mean.push_back(mean), found.deviation.push_back(deviation);
+    }
+    standardise(points, found);
+    return found;
+  });
 }
 
 void standardise(Tensor& points, const Standard& by) {

@@ -5,12 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include "src/check.h"
+#include "src/io/shown.h"
 
 namespace rheo {
 namespace {
@@ -37,11 +40,44 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+/// System calls would take it for the path of another file.
+const std::string& without_nul(const std::string& path) {
+  require(path.find('\0') == std::string::npos, "a path must have no NUL; got ", shown(path));
+  return path;
+}
+
+/// That the path is wrong, or not for this user. After any other failure the file may well be there
+/// and whole.
+bool is_the_callers(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == ENAMETOOLONG ||
+         code == EACCES;
+}
+
 int open_retrying(const char* path, int flags, mode_t mode = 0) {
   int file;
   do file = ::open(path, flags | O_CLOEXEC, mode);
   while (file < 0 && errno == EINTR);
   return file;
+}
+
+bool is_link(const std::string& path) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+}
+
+/// Opens for reading. What a link led to may be gone before it is opened where the link is moved
+/// meanwhile, as checkpoints/last is while a run saves and prunes: then once more.
+int open_to_read(const std::string& path) {
+  constexpr int kTries = 50;
+  for (int i = 1;; ++i) {
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
+    const int file = open_retrying(path.c_str(), O_RDONLY | O_NONBLOCK);
+    if (file >= 0 || errno != ENOENT) return file;
+    const bool moved = is_link(path) || is_link(folder_of(path));
+    errno = ENOENT;
+    if (!moved || i == kTries) return file;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 /// Pipes and some file systems have nothing to sync and say EINVAL.
@@ -54,12 +90,20 @@ bool synced(int file) {
 
 }  // namespace
 
-InputFile::InputFile(const std::string& path) : path_(path) {
-  // Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
-  file_ = open_retrying(path.c_str(), O_RDONLY | O_NONBLOCK);
-  require_file(file_ >= 0, path, ": cannot be read: ", std::strerror(errno));
+InputFile::InputFile(const std::string& path) : path_(without_nul(path)) {
+  file_ = open_to_read(path);
+  if (file_ < 0) {
+    const int code = errno;
+    fail(is_the_callers(code) ? Errc::bad_file : Errc::io, path,
+         ": cannot be read: ", std::strerror(code));
+  }
   struct stat status {};
-  if (::fstat(file_, &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (::fstat(file_, &status) != 0) {
+    const int code = errno;
+    ::close(std::exchange(file_, -1));
+    fail(Errc::io, path, ": cannot be read: ", std::strerror(code));
+  }
+  if (!S_ISREG(status.st_mode)) {
     ::close(std::exchange(file_, -1));
     fail(Errc::bad_file, path, ": must be a regular file; it is ", kind_of(status.st_mode));
   }
@@ -100,7 +144,8 @@ std::vector<std::uint8_t> read_file(const std::string& path) {
   return InputFile(path).read_rest(0);
 }
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(followed(path)) {
+AtomicFile::AtomicFile(const std::string& path)
+    : path_(without_nul(path)), target_(followed(path)) {
   struct stat status;
   if (::stat(target_.c_str(), &status) != 0 || S_ISREG(status.st_mode)) {
     create_temporary();

@@ -10,7 +10,8 @@ namespace rheo {
 /// A regular file open for reading, its length known before anything is allocated for it.
 class InputFile {
  public:
-  /// @throws Error bad_file where it is missing, unreadable or no regular file.
+  /// @throws Error bad_file where it is missing, no regular file or not for this user to read; io
+  /// where the system fails to open it; invalid_argument for a path with a NUL.
   explicit InputFile(const std::string& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
@@ -39,6 +40,7 @@ std::vector<std::uint8_t> read_file(const std::string& path);
 /// which no rename may replace, is written to directly.
 class AtomicFile {
  public:
+  /// @throws Error io; invalid_argument for a path with a NUL.
   explicit AtomicFile(const std::string& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;

@@ -19,6 +19,7 @@ constexpr std::size_t kMagicBytes = 4;
 constexpr std::uint8_t kUnsignedByte = 0x08;
 constexpr int kHighestRank = 4;
 constexpr std::uint64_t kPiece = 1 << 20;  // bytes unpacked at once
+constexpr std::uint64_t kLarge = 32 << 20;
 
 /// The bytes of an IDX file in order, gzipped or not.
 class IdxBytes {
@@ -30,6 +31,7 @@ class IdxBytes {
   }
 
   const std::string& path() const { return file_.path(); }
+  bool is_packed() const { return gzip_.has_value(); }
 
   /// No header can ask for more than this.
   std::uint64_t limit() const {
@@ -75,33 +77,41 @@ Shape read_shape(IdxBytes& bytes) {
   return shape;
 }
 
-/// Grows with what really comes, so that a header alone takes no memory.
-std::vector<std::uint8_t> read_data(IdxBytes& bytes, std::uint64_t count) {
-  std::vector<std::uint8_t> data, piece(std::min(count, kPiece) + 1);
-  data.reserve(std::min(count, kPiece));
-  while (data.size() < count) {
-    const std::size_t wanted = std::min<std::uint64_t>(count - data.size(), kPiece);
-    const std::size_t got = bytes.read(piece.data(), wanted);
-    data.insert(data.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(got));
-    if (got < wanted) break;
+/// That `count` bytes follow and no more, read on to the end, where a checksum may be.
+void require_end(IdxBytes& bytes, const Pixels& pixels, std::uint64_t count, std::uint64_t got) {
+  require_file(got == count, bytes.path(), ": its IDX header says ", to_string(pixels.shape), ", ",
+               count, " bytes; got only ", got);
+  std::uint8_t extra = 0;
+  require_file(bytes.read(&extra, 1) == 0, bytes.path(), ": its IDX header says ",
+               to_string(pixels.shape), ", ", count, " bytes; there are more");
+}
+
+/// Unpacks `count` bytes into nowhere; fewer where the data end before.
+std::uint64_t skip(IdxBytes& bytes, std::uint64_t count) {
+  std::vector<std::uint8_t> piece(kPiece);
+  std::uint64_t done = 0, got = kPiece;
+  while (got == kPiece && done < count) {
+    got = bytes.read(piece.data(), std::min(count - done, kPiece));
+    done += got;
   }
-  return data;
+  return done;
 }
 
 }  // namespace
 
 Pixels read_idx(const std::string& path) try {
-  IdxBytes bytes(path);
-  Pixels pixels{read_shape(bytes), {}};
+  std::optional<IdxBytes> bytes(std::in_place, path);
+  Pixels pixels{read_shape(*bytes), {}};
   const auto count = byte_count(pixels.shape, 1);
-  require_file(count && *count <= bytes.limit(), path, ": its IDX header says ",
+  require_file(count && *count <= bytes->limit(), path, ": its IDX header says ",
                to_string(pixels.shape), " bytes, more than the file can hold");
-  pixels.data = read_data(bytes, *count);
-  require_file(pixels.data.size() == *count, path, ": its IDX header says ",
-               to_string(pixels.shape), ", ", *count, " bytes; got only ", pixels.data.size());
-  std::uint8_t extra = 0;
-  require_file(bytes.read(&extra, 1) == 0, path, ": its IDX header says ", to_string(pixels.shape),
-               ", ", *count, " bytes; there are more");
+  if (bytes->is_packed() && *count > kLarge) {
+    // A small file can unpack to a thousand times as much: memory is taken once it is known whole.
+    require_end(*bytes, pixels, *count, skip(*bytes, *count));
+    read_shape(bytes.emplace(path));
+  }
+  pixels.data.resize(*count);
+  require_end(*bytes, pixels, *count, bytes->read(pixels.data.data(), *count));
   return pixels;
 } catch (const std::bad_alloc&) {
   fail(Errc::out_of_memory, path, ": no memory for its images");

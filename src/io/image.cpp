@@ -5,6 +5,7 @@
 
 #include "src/check.h"
 #include "src/io/file.h"
+#include "src/io/image_limits.h"
 #include "src/io/jpeg.h"
 #include "src/io/png.h"
 #include "src/io/sizes.h"
@@ -49,10 +50,11 @@ Pixels sheet_of(const Pixels& images, int columns) {
   return sheet;
 }
 
-Pixels decoded(const std::string& path) {
+Pixels decoded(const std::string& path, std::int64_t max_pixels) {
+  require_limit("read_image", max_pixels);
   const std::vector<std::uint8_t> file = read_file(path);
-  if (starts_with(file, {0x89, 'P', 'N', 'G'})) return decode_png(file, path);
-  if (starts_with(file, {0xff, 0xd8, 0xff})) return decode_jpeg(file, path);
+  if (starts_with(file, {0x89, 'P', 'N', 'G'})) return decode_png(file, path, max_pixels);
+  if (starts_with(file, {0xff, 0xd8, 0xff})) return decode_jpeg(file, path, max_pixels);
   fail(Errc::bad_file, path, ": must be a PNG or JPEG file; ",
        file.empty() ? "it is empty" : "it begins as neither");
 }
@@ -73,8 +75,8 @@ Pixels image_grid(const Pixels& images, int columns) {
   return guarded("image_grid", [&] { return sheet_of(images, columns); });
 }
 
-Pixels read_image(const std::string& path) {
-  return guarded(path.c_str(), [&] { return decoded(path); });
+Pixels read_image(const std::string& path, std::int64_t max_pixels) {
+  return guarded(path.c_str(), [&] { return decoded(path, max_pixels); });
 }
 
 void write_png(const std::string& path, const Pixels& image) {

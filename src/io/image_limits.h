@@ -1,18 +1,25 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "src/check.h"
 
 namespace rheo {
 
-/// Of one image file: 16 Mpixel, so that a small file cannot ask for gigabytes.
-inline constexpr std::int64_t kMostPixels = 1 << 24;
+inline void require_limit(const char* who, std::int64_t max_pixels) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  require(max_pixels >= 1 && max_pixels <= kMost, who, ": max_pixels must be 1..", kMost, "; got ",
+          max_pixels);
+}
 
-inline void require_few_pixels(std::int64_t height, std::int64_t width, const std::string& path) {
-  require_file(height <= kMostPixels && width <= kMostPixels && height * width <= kMostPixels, path,
-               ": an image must have at most ", kMostPixels, " pixels; got ", height, "x", width);
+/// Before anything is allocated for the pixels of an image file.
+inline void require_few_pixels(std::int64_t height, std::int64_t width, std::int64_t most,
+                               const std::string& path) {
+  require_file(height <= most && width <= most && height * width <= most, path,
+               ": an image must have at most ", most, " pixels; got ", height, "x", width,
+               ": scale it down, or allow more by max_pixels (--max-pixels)");
 }
 
 }  // namespace rheo

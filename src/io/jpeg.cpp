@@ -1,6 +1,7 @@
 #include "src/io/jpeg.h"
 
 // jpeglib.h needs FILE and size_t from before it.
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <jerror.h>
 // clang-format on
 
+#include "rheo/image.h"
 #include "src/check.h"
 #include "src/io/image_limits.h"
 #include "src/io/shown.h"
@@ -17,7 +19,11 @@ namespace rheo {
 namespace {
 
 constexpr int kWhite = 255;
-constexpr int kMostScans = 500;  // of a progressive file; each costs a pass over the image
+constexpr int kMostScans = 500;   // of a progressive file; each costs a pass over the image
+constexpr int kFewestScans = 24;  // however large the image: twice what common writers make
+constexpr std::int64_t kMostScanned = kFewestScans * kMaxPixels;
+/// Each 8x8 block takes a bit at least, by Huffman's code.
+constexpr std::int64_t kPixelsInByte = 8 * 64;
 
 /// Plain data: libjpeg leaves by longjmp, past destructors.
 struct Session {
@@ -47,8 +53,11 @@ void on_output(j_common_ptr) {}
 
 void on_progress(j_common_ptr jpeg) {
   Session& session = session_of(jpeg);
-  if (session.jpeg.input_scan_number <= kMostScans) return;
-  std::snprintf(session.message, sizeof session.message, "it has more than %d scans", kMostScans);
+  const std::int64_t pixels = std::int64_t{session.jpeg.image_height} * session.jpeg.image_width;
+  const int most =
+      static_cast<int>(std::clamp<std::int64_t>(kMostScanned / pixels, kFewestScans, kMostScans));
+  if (session.jpeg.input_scan_number <= most) return;
+  std::snprintf(session.message, sizeof session.message, "it has more than %d scans", most);
   std::longjmp(session.jump, 1);
 }
 
@@ -117,17 +126,23 @@ Pixels rgb_of(const Pixels& cmyk, bool stored_as_light) {
 }
 
 [[noreturn]] void damaged(const std::string& path, const Session& s) {
+  if (s.errors.msg_code == JERR_OUT_OF_MEMORY)
+    fail(Errc::out_of_memory, path, ": not enough memory to read it");
   fail(Errc::bad_file, path, ": must be a whole JPEG; ", shown(s.message, sizeof s.message));
 }
 
 }  // namespace
 
-Pixels decode_jpeg(const std::vector<std::uint8_t>& file, const std::string& path) {
+Pixels decode_jpeg(const std::vector<std::uint8_t>& file, const std::string& path,
+                   std::int64_t max_pixels) {
   Reader reader;
   Session& s = reader.session;
   if (!read_header(s, file.data(), file.size())) damaged(path, s);
   const std::int64_t height = s.jpeg.image_height, width = s.jpeg.image_width;
-  require_few_pixels(height, width, path);
+  require_few_pixels(height, width, max_pixels, path);
+  const auto held = static_cast<std::int64_t>(file.size()) * kPixelsInByte;
+  require_file(s.jpeg.arith_code || height * width <= held, path, ": a JPEG of ", file.size(),
+               " bytes cannot hold ", height, "x", width, " pixels");
   if (!start(s)) damaged(path, s);
   const std::int64_t channels = s.jpeg.output_components;
   Pixels image{{1, height, width, channels}, {}};

@@ -14,8 +14,14 @@ using Json = nlohmann::json;
 
 /// Of a document's nesting; copying and printing a tree recurse, and ours need four.
 constexpr int kDepth = 32;
-/// A value takes 16 bytes and more where two bytes of text can ask for it.
-constexpr std::int64_t kValues = 1'000'000;
+/// Of what a document is read into: three bytes of text can ask for a hundred. The largest model's
+/// header stays below.
+constexpr std::size_t kMostBytes = 48 << 20;
+// At most, with the list around it grown to twice its size; a key is kept a second time in Rules.
+constexpr std::size_t kKeyBytes = 176;
+constexpr std::size_t kObjectBytes = 64;
+constexpr std::size_t kArrayBytes = 64;
+constexpr std::size_t kValueBytes = 48;
 
 /// Watches the parser and stops it at what JSON allows and we do not.
 class Rules {
@@ -23,7 +29,9 @@ class Rules {
   explicit Rules(const std::string& who) : who_(who) {}
 
   void check(int depth, Json::parse_event_t event, const Json& parsed) {
-    require_file(++values_ <= 2 * kValues, who_, ": JSON must have at most ", kValues, " values");
+    bytes_ += cost(event, parsed);
+    require_file(bytes_ <= kMostBytes, who_, ": JSON must fit into ", kMostBytes >> 20,
+                 " MiB when it is read; it has too many values");
     require_file(depth <= kDepth, who_, ": JSON must be nested at most ", kDepth, " deep");
     if (event == Json::parse_event_t::object_start) keys_.emplace_back();
     if (event == Json::parse_event_t::object_end) keys_.pop_back();
@@ -34,9 +42,25 @@ class Rules {
   }
 
  private:
+  static std::size_t cost(Json::parse_event_t event, const Json& parsed) {
+    const auto* text = parsed.get_ptr<const std::string*>();
+    switch (event) {
+      case Json::parse_event_t::key:
+        return kKeyBytes + 2 * text->size();
+      case Json::parse_event_t::object_start:
+        return kObjectBytes;
+      case Json::parse_event_t::array_start:
+        return kArrayBytes;
+      case Json::parse_event_t::value:
+        return kValueBytes + (text ? text->size() : 0);
+      default:
+        return 0;
+    }
+  }
+
   const std::string& who_;
   std::vector<std::set<std::string>> keys_;
-  std::int64_t values_ = 0;  // keys, and both ends of arrays and objects, count too
+  std::size_t bytes_ = 0;
 };
 
 /// Without the library's "[json.exception...] parse error at " and the text it had read so far.

@@ -4,6 +4,7 @@
 
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -30,12 +31,24 @@ struct Session {
   std::vector<std::uint8_t>* out;  // the file being written
   std::jmp_buf jump;
   char message[200];
+  bool no_memory;  // was got for libpng
 };
 
 [[noreturn]] void on_error(png_structp png, png_const_charp message) {
   auto* session = static_cast<Session*>(png_get_error_ptr(png));
   std::snprintf(session->message, sizeof session->message, "%s", message);
   std::longjmp(session->jump, 1);
+}
+
+/// libpng's own, but that it tells us where there is none.
+void* allocate(png_structp png, png_alloc_size_t bytes) {
+  void* memory = std::malloc(bytes);
+  if (memory == nullptr) static_cast<Session*>(png_get_mem_ptr(png))->no_memory = true;
+  return memory;
+}
+
+void release(png_structp, void* memory) {
+  std::free(memory);
 }
 
 void read_bytes(png_structp png, png_bytep to, std::size_t count) {
@@ -86,7 +99,8 @@ class Writer {
 
 bool create_reader(Session& s) {
   if (setjmp(s.jump)) return false;
-  s.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &s, on_error, on_error);
+  s.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &s, on_error, on_error, &s, allocate,
+                                   release);
   if (s.png) s.info = png_create_info_struct(s.png);
   return s.info;
 }
@@ -101,7 +115,8 @@ bool create_writer(Session& s) {
 bool read_header(Session& s) {
   if (setjmp(s.jump)) return false;
   png_set_read_fn(s.png, &s, read_bytes);
-  png_set_user_limits(s.png, kMostPixels, kMostPixels);
+  // Those of the format: the limit that counts is on their product.
+  png_set_user_limits(s.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
   png_set_chunk_malloc_max(s.png, kMostChunkBytes);
   png_set_benign_errors(s.png, 0);
   png_set_crc_action(s.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
@@ -151,19 +166,21 @@ std::vector<png_bytep> rows_of(std::uint8_t* data, std::int64_t height, std::int
 }
 
 [[noreturn]] void damaged(const std::string& path, const Session& s) {
+  if (s.no_memory) fail(Errc::out_of_memory, path, ": not enough memory to read it");
   fail(Errc::bad_file, path, ": must be a whole PNG; ", shown(s.message, sizeof s.message));
 }
 
 }  // namespace
 
-Pixels decode_png(const std::vector<std::uint8_t>& file, const std::string& path) {
+Pixels decode_png(const std::vector<std::uint8_t>& file, const std::string& path,
+                  std::int64_t max_pixels) {
   Reader reader(file);
   Session& s = reader.session;
   if (!create_reader(s)) fail(Errc::out_of_memory, path, ": cannot start libpng; ", s.message);
   if (!read_header(s)) damaged(path, s);
   const std::int64_t height = png_get_image_height(s.png, s.info);
   const std::int64_t width = png_get_image_width(s.png, s.info);
-  require_few_pixels(height, width, path);
+  require_few_pixels(height, width, max_pixels, path);
   const std::uint64_t packed = png_get_rowbytes(s.png, s.info) * static_cast<std::uint64_t>(height);
   require_file(packed / kHighestRatio <= file.size(), path, ": a PNG of ", file.size(),
                " bytes cannot hold ", height, "x", width, " pixels");

@@ -6,10 +6,12 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 
 #include "src/check.h"
 #include "src/io/dtype.h"
 #include "src/io/file.h"
+#include "src/io/hash.h"
 #include "src/io/json.h"
 #include "src/io/shown.h"
 #include "src/io/sizes.h"
@@ -22,7 +24,9 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kLengthBytes = 8;
-constexpr std::uint64_t kLongestHeader = 100'000'000;  // of the format
+/// The format allows 100 MB; a model of the most steps has half of this, and what a header is read
+/// into takes many times its length.
+constexpr std::uint64_t kLongestHeader = 8 << 20;
 constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
 constexpr std::size_t kHighestRank = 16;
 constexpr const char* kMetadata = "__metadata__";
@@ -146,15 +150,65 @@ void require_cover(const std::vector<SafetensorsEntry>& entries, std::uint64_t d
   }
 }
 
-void append_padded(std::string& header) {
-  while (header.size() % 8 != 0) header += ' ';
+/// In place of a content hash, while it is yet to come and while it is taken.
+constexpr std::string_view kNoDigits = "00000000000000000000000000000000";
+
+/// Where the digits stand in the header: a value of metadata would have its quotes escaped.
+std::size_t find_digits(const std::string& header, std::string_view digits) {
+  const std::string before = std::string("\"") + kContentHash + "\":\"";
+  const std::size_t at = header.find(before + std::string(digits) + '"');
+  const bool once = at != std::string::npos && header.find(before, at + 1) == std::string::npos;
+  return once ? at + before.size() : std::string::npos;
 }
 
+ContentHash hash_of_header(const std::string& header) {
+  const std::uint64_t length = header.size();
+  ContentHash hash;
+  hash.add(&length, kLengthBytes);
+  hash.add(header.data(), length);
+  return hash;
+}
+
+/// That the file's contents have the hash that it names, where it names one.
+void require_whole(const SafetensorsFile& file, std::string header, const std::string& path) {
+  const auto named = file.metadata.find(kContentHash);
+  if (named == file.metadata.end()) return;
+  const std::string& digits = named->second;
+  const std::size_t at =
+      digits.size() == kNoDigits.size() ? find_digits(header, digits) : std::string::npos;
+  require_file(at != std::string::npos, path, ": metadata ", kContentHash,
+               " must be 32 digits and stand there once, without spaces; got ", shown(digits));
+  header.replace(at, kNoDigits.size(), kNoDigits);
+  ContentHash hash = hash_of_header(header);
+  hash.add(file.data.data(), file.data.size());
+  const std::string found = hash.digits();
+  require_file(found == digits, path, ": its contents have the hash ", found, ", not ",
+               shown(digits), " as it says: it is damaged, or was changed by a writer that kept ",
+               "the metadata ", kContentHash);
+}
+
+/// As JSON has it.
+std::string quoted(const std::string& text) {
+  try {
+    return Json(text).dump();
+  } catch (const Json::exception&) {
+    fail(Errc::invalid_argument, "write_safetensors: names and metadata must be UTF-8");
+  }
+}
+
+std::string joined(const Shape& shape) {
+  std::string text;
+  for (std::int64_t extent : shape) text += (text.empty() ? "" : ",") + std::to_string(extent);
+  return text;
+}
+
+/// Written word by word: the JSON library's objects in order copy all they hold as they grow.
 std::string header_of(const std::map<std::string, std::string>& metadata,
-                      const std::vector<SafetensorsTensor>& tensors,
-                      std::vector<std::uint64_t>& sizes) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[kMetadata] = metadata;
+                      const std::vector<SafetensorsTensor>& tensors) {
+  std::string header = "{" + quoted(kMetadata) + ":{";
+  for (const auto& [key, value] : metadata)
+    header += (header.back() == '{' ? "" : ",") + quoted(key) + ":" + quoted(value);
+  header += '}';
   std::uint64_t at = 0;
   std::set<std::string> names{kMetadata, ""};
   for (const auto& tensor : tensors) {
@@ -166,15 +220,27 @@ std::string header_of(const std::map<std::string, std::string>& metadata,
     require(names.insert(tensor.name).second,
             "write_safetensors: names must be unique and not empty; got \"", shown(tensor.name),
             "\"");
-    header[tensor.name] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {at, at + *bytes}}};
-    sizes.push_back(*bytes);
+    header += "," + quoted(tensor.name) + R"(:{"dtype":)" + quoted(tensor.dtype) + R"(,"shape":[)" +
+              joined(tensor.shape) + R"(],"data_offsets":[)" + std::to_string(at) + "," +
+              std::to_string(at + *bytes) + "]}";
     at += *bytes;
   }
-  try {
-    return header.dump();
-  } catch (const Json::exception&) {
-    fail(Errc::invalid_argument, "write_safetensors: names and metadata must be UTF-8");
+  header += '}';
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  require(header.size() <= kLongestHeader, "write_safetensors: the header must fit into ",
+          kLongestHeader, " bytes; got ", header.size());
+  return header;
+}
+
+/// All bytes of all tensors in order, as many of each as its shape says.
+void give_all(const std::vector<SafetensorsTensor>& tensors, const SafetensorsTensor::Take& take) {
+  for (const auto& tensor : tensors) {
+    const std::uint64_t bytes = *byte_count(tensor.shape, dtype_size(tensor.dtype));
+    std::uint64_t given = 0;
+    tensor.give(
+        bytes, [&](const void* piece, std::uint64_t count) { take(piece, count), given += count; });
+    require(given == bytes, "write_safetensors: \"", shown(tensor.name), "\" must have ", bytes,
+            " bytes; got ", given);
   }
 }
 
@@ -188,8 +254,10 @@ const SafetensorsEntry* SafetensorsFile::find(const std::string& name) const {
 SafetensorsFile read_safetensors(const std::string& path) {
   const InputFile file(path);
   const std::string header = read_header(file);
-  const Json json = parse_json(header, path + ": safetensors header");
+  Json json = parse_json(header, path + ": safetensors header");
+  const Emptied emptied(json);
   SafetensorsFile result;
+  result.size = file.size();
   for (const auto& [name, value] : json.items()) {
     if (name == kMetadata) {
       result.metadata = metadata_from(value, path);
@@ -204,20 +272,29 @@ SafetensorsFile read_safetensors(const std::string& path) {
   require_cover(result.entries, data_bytes, path);
   for (std::size_t i = 0; i < result.entries.size(); ++i) result.index[result.entries[i].name] = i;
   result.data = file.read_rest(kLengthBytes + header.size());
+  require_whole(result, header, path);
   return result;
 }
 
-void write_safetensors(const std::string& path, const std::map<std::string, std::string>& metadata,
-                       const std::vector<SafetensorsTensor>& tensors) {
-  std::vector<std::uint64_t> sizes;
-  std::string header = header_of(metadata, tensors, sizes);
-  append_padded(header);
+SafetensorsTensor::Give all_at(const void* bytes) {
+  return [bytes](std::uint64_t count, const SafetensorsTensor::Take& take) { take(bytes, count); };
+}
+
+std::string write_safetensors(const std::string& path, std::map<std::string, std::string> metadata,
+                              const std::vector<SafetensorsTensor>& tensors) {
+  metadata[kContentHash] = kNoDigits;
+  std::string header = header_of(metadata, tensors);
+  ContentHash hash = hash_of_header(header);
+  give_all(tensors, [&](const void* piece, std::uint64_t count) { hash.add(piece, count); });
+  const std::string digits = hash.digits();
+  header.replace(find_digits(header, kNoDigits), digits.size(), digits);
   const std::uint64_t length = header.size();
   AtomicFile file(path);
   file.write(&length, kLengthBytes);
-  file.write(header.data(), header.size());
-  for (std::size_t i = 0; i < tensors.size(); ++i) file.write(tensors[i].bytes, sizes[i]);
+  file.write(header.data(), length);
+  give_all(tensors, [&](const void* piece, std::uint64_t count) { file.write(piece, count); });
   file.commit();
+  return digits;
 }
 
 }  // namespace rheo

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 
+#include "rheo/version.h"
 #include "src/check.h"
 #include "src/io/safetensors.h"
 #include "src/io/shown.h"
@@ -16,13 +16,6 @@ namespace {
 
 const char* dtype_of(const ParameterInfo& tensor) {
   return tensor.kind == ParameterInfo::Kind::permutation ? "I32" : "F32";
-}
-
-const std::string& metadata(const SafetensorsFile& file, const std::string& path, const char* key) {
-  const auto found = file.metadata.find(key);
-  require_file(found != file.metadata.end(), path, ": metadata has no key ", key,
-               "; this is not a rheo checkpoint");
-  return found->second;
 }
 
 template <class T>
@@ -87,32 +80,23 @@ void check_tensors(const std::string& path, const SafetensorsFile& file, const L
 }
 
 /// Refuses a config whose tensors no file of this size can hold, before even the list of them is
-/// made: each flow step has over hidden^2 values, and each has a dozen tensors.
+/// made: each flow step has hidden^2 values and at least seven more.
 void check_size(const std::string& path, const ModelConfig& c, std::size_t bytes) {
   const double hidden = c.hidden, steps = static_cast<double>(c.steps) * std::max(1, c.levels);
-  const double least = 4.0 * steps * (hidden * hidden + 12);
+  const double least = 4.0 * steps * (hidden * hidden + 7);
   require_file(least <= static_cast<double>(bytes), path, ": the config asks for over ", least,
                " bytes of tensors; the file has ", bytes);
 }
 
-ModelConfig parsed_config(const std::string& path, const SafetensorsFile& file) {
-  const std::string& format = metadata(file, path, "format");
-  require_file(format == "rheo", path, ": metadata format must be rheo; got ", shown(format));
-  const std::string& version = metadata(file, path, "version");
-  require_file(version == "1", path, ": checkpoint version must be 1; got ", shown(version),
-               "; a newer rheo may read it");
-  const std::string& config = metadata(file, path, "config");
-  try {
-    return ModelConfig::from_json(config);
-  } catch (const Error& e) {
-    fail(Errc::bad_file, path, ": ", e.what());
-  }
+bool is_newer(const std::string& version) {
+  return version.size() <= 9 && version.find_first_not_of("0123456789") == std::string::npos &&
+         std::stol("0" + version) > std::stol(kVersion);
 }
 
 ModelConfig checked_config(const std::string& path, const SafetensorsFile& file) {
-  const ModelConfig config = parsed_config(path, file);
-  check_size(path, config, file.data.size());
-  return config;
+  check_format(file, path, "rheo");
+  check_sealed(file, path, "rheo");
+  return config_of(file, path);
 }
 
 bool checked_initialized(const std::string& path, const SafetensorsFile& file) {
@@ -123,7 +107,57 @@ bool checked_initialized(const std::string& path, const SafetensorsFile& file) {
   return false;
 }
 
+/// As the file has them: a permutation's are whole numbers.
+std::vector<float> stored_values(const Model::Impl& model, const ParameterInfo& tensor) {
+  std::vector<float> values = model.read(tensor);
+  if (tensor.kind == ParameterInfo::Kind::permutation)
+    for (float& value : values) {
+      const int index = static_cast<int>(value);
+      std::memcpy(&value, &index, sizeof value);
+    }
+  return values;
+}
+
 }  // namespace
+
+const std::string& metadata(const SafetensorsFile& file, const std::string& path, const char* key) {
+  const auto found = file.metadata.find(key);
+  require_file(found != file.metadata.end(), path, ": metadata has no key ", key,
+               "; this is not a rheo checkpoint");
+  return found->second;
+}
+
+void check_format(const SafetensorsFile& file, const std::string& path, const std::string& format) {
+  const std::string& found = metadata(file, path, "format");
+  require_file(found == format, path, ": metadata format must be ", format, "; got ", shown(found));
+  const std::string& version = metadata(file, path, "version");
+  if (version == kVersion) return;
+  const auto writer = file.metadata.find("rheo");
+  const std::string by =
+      writer == file.metadata.end() ? "" : ", written by rheo " + shown(writer->second);
+  if (is_newer(version))
+    fail(Errc::newer_file, path, ": is of format version ", shown(version), by, "; rheo ",
+         rheo::version(), " reads version ", kVersion, ": use a newer rheo");
+  fail(Errc::bad_file, path, ": format version must be ", kVersion, "; got ", shown(version));
+}
+
+void check_sealed(const SafetensorsFile& file, const std::string& path, const char* sign) {
+  require_file(!file.metadata.contains(sign) || file.metadata.contains(kContentHash), path,
+               ": its content hash ", kContentHash, " is missing: it is damaged, or was written ",
+               "anew by a program that kept the metadata ", sign);
+}
+
+ModelConfig config_of(const SafetensorsFile& file, const std::string& path) {
+  const std::string& text = metadata(file, path, "config");
+  ModelConfig config;
+  try {
+    config = ModelConfig::from_json(text);
+  } catch (const Error& e) {
+    fail(e.code(), path, ": ", e.what());
+  }
+  check_size(path, config, file.data.size());
+  return config;
+}
 
 CheckpointInfo inspect_checkpoint(const std::string& path) {
   return guarded("inspect_checkpoint", [&] {
@@ -139,47 +173,45 @@ CheckpointInfo inspect_checkpoint(const std::string& path) {
     }
     info.metadata = file.metadata;
     info.parameters = layout.parameters;
-    info.bytes = static_cast<std::int64_t>(std::filesystem::file_size(path));
+    info.bytes = static_cast<std::int64_t>(file.size);
     return info;
   });
 }
 
+Model Model::Impl::loaded(const SafetensorsFile& file, const std::string& path,
+                          const Compute& compute) {
+  const ModelConfig config = checked_config(path, file);
+  // Before the model is made: its memory is then no more than a few times the file's, but for the
+  // matrices of fixed permutations, of a file a list each: at most 8 MB a step.
+  check_tensors(path, file, Layout(config, Dtype::f32));
+  auto impl = std::make_unique<Impl>(config, compute);
+  for (const ParameterInfo& tensor : impl->layout.tensors)
+    impl->write(tensor, checked_values(path, file, tensor));
+  impl->initialized = checked_initialized(path, file);
+  return Model(std::move(impl));
+}
+
 Model Model::load(const std::string& path, const Compute& compute) {
-  return guarded("Model::load", [&] {
-    const SafetensorsFile file = read_safetensors(path);
-    const ModelConfig config = checked_config(path, file);
-    // Before the model is made: its memory is then no more than a few times the file's, but for the
-    // matrices of fixed permutations, of a file a list each: at most 8 MB a step.
-    check_tensors(path, file, Layout(config, Dtype::f32));
-    auto impl = std::make_unique<Impl>(config, compute);
-    for (const ParameterInfo& tensor : impl->layout.tensors)
-      impl->write(tensor, checked_values(path, file, tensor));
-    impl->initialized = checked_initialized(path, file);
-    return Model(std::move(impl));
-  });
+  return guarded("Model::load",
+                 [&] { return Impl::loaded(read_safetensors(path), path, compute); });
 }
 
-CheckpointContents contents_of(const Model::Impl& model) {
-  CheckpointContents contents;
-  contents.metadata = {{"format", "rheo"}, {"version", "1"}, {"config", model.config.to_json()}};
-  if (!model.initialized) contents.metadata["initialized"] = "false";
+std::string save_checkpoint(const Model::Impl& model, const std::string& path,
+                            const std::map<std::string, std::string>& more) {
+  std::map<std::string, std::string> metadata = {{"format", "rheo"},
+                                                 {"version", kVersion},
+                                                 {"config", model.config.to_json()},
+                                                 {"rheo", version()}};
+  if (!model.initialized) metadata["initialized"] = "false";
+  metadata.insert(more.begin(), more.end());
+  std::vector<SafetensorsTensor> tensors;
   for (const ParameterInfo& tensor : model.layout.tensors) {
-    std::vector<float> values = model.read(tensor);
-    if (tensor.kind == ParameterInfo::Kind::permutation)
-      for (float& value : values) {
-        const int index = static_cast<int>(value);
-        std::memcpy(&value, &index, sizeof value);
-      }
-    contents.values.push_back(std::move(values));
-    contents.tensors.push_back(
-        {tensor.name, dtype_of(tensor), tensor.shape, contents.values.back().data()});
+    const auto give = [&](std::uint64_t bytes, const SafetensorsTensor::Take& take) {
+      take(stored_values(model, tensor).data(), bytes);
+    };
+    tensors.push_back({tensor.name, dtype_of(tensor), tensor.shape, give});
   }
-  return contents;
-}
-
-void save_checkpoint(const Model::Impl& model, const std::string& path) {
-  const CheckpointContents contents = contents_of(model);
-  write_safetensors(path, contents.metadata, contents.tensors);
+  return write_safetensors(path, metadata, tensors);
 }
 
 }  // namespace rheo

@@ -9,13 +9,20 @@
 
 namespace rheo {
 
-/// What a checkpoint holds, in host memory. `tensors` point into `values`: move it, never copy it.
-struct CheckpointContents {
-  std::map<std::string, std::string> metadata;
-  std::vector<std::vector<float>> values;
-  std::vector<SafetensorsTensor> tensors;
-};
+inline constexpr const char* kVersion = "1";  // of a model's format and of a state's
 
-CheckpointContents contents_of(const Model::Impl& model);
+/// metadata[key]. @throws Error bad_file where there is none.
+const std::string& metadata(const SafetensorsFile& file, const std::string& path, const char* key);
+
+/// That the file is of this format, and of a version that this rheo reads.
+/// @throws Error bad_file; newer_file where only a newer rheo reads it.
+void check_format(const SafetensorsFile& file, const std::string& path, const std::string& format);
+
+/// That a file with metadata `sign`, which only a writer of content hashes gives it, has one: a bit
+/// flipped in the key of the hash would else turn its check off.
+void check_sealed(const SafetensorsFile& file, const std::string& path, const char* sign);
+
+/// The configuration, where tensors of a file of this size can be those of it.
+ModelConfig config_of(const SafetensorsFile& file, const std::string& path);
 
 }  // namespace rheo

@@ -161,6 +161,8 @@ class Flow {
   /// What a coupling of `step` needs besides its states.
   void couple(StepArgs& args, const FlowBuffers& b, const Weights& w, int level, int step) const;
   int step_index(int level, int step) const { return level * config_.steps + step; }
+  /// Where a step leaves its partials of the log-det; step = steps: those of the level's prior.
+  Partials partials_of(const FlowBuffers& b, int level, int step) const;
   /// Whose scratch and side stream a step's backward uses: its neighbours use the other.
   int side_of(int level, int step) const { return step_index(level, step) % Queue::kSides; }
   SqueezeArgs squeeze_of(const FlowBuffers& b, int level, const float* from, float* to) const;
@@ -192,7 +194,6 @@ class Flow {
   /// Whether a mix is more than a fixed permutation.
   bool learns_mixes() const { return layout_.has_actnorm() || layout_.mixes[0].has_factors(); }
   void split_parameters(const FlowBuffers& b, const Weights& w, int level) const;
-  Partials partials_of(const FlowBuffers& b, int level, int step) const;
   void forward_level(const FlowBuffers& b, const Weights& w, int level, float* eps) const;
   void split_backward(const FlowBuffers& b, const Weights& w, const WeightGradients& d, int level,
                       const float* dlog_prob) const;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,11 +13,21 @@
 
 namespace rheo {
 
+struct SafetensorsFile;
+
 /// "image" or "vector": one of what such a model takes.
 const char* item_of(const ModelConfig& config);
 
 /// Index of the first value that is not finite, or -1.
 std::int64_t first_bad(const float* values, std::int64_t count);
+
+/// Where a flow is: "level 0, step 3", of vectors "step 3"; step -1 is the level's prior.
+std::string place_of(const ModelConfig& config, int level, int step);
+
+/// Of values on the device laid out as the parameters are, the first (or last) tensor that is not
+/// all finite, with the value; empty where all are.
+std::string bad_tensor(const Layout& layout, const Queue& queue, const float* flat,
+                       bool last = false);
 
 /// The precision of the network that `compute` resolves to.
 Dtype network_type(const Compute& compute);
@@ -26,6 +37,10 @@ class Model::Impl {
  public:
   /// All parameters zero, permutations and signs the identity's.
   Impl(const ModelConfig& config, const Compute& compute);
+
+  /// The model that a checkpoint holds; `path` is what messages name.
+  /// @throws Error bad_file unless every tensor is there and right.
+  static Model loaded(const SafetensorsFile& file, const std::string& path, const Compute& compute);
 
   const ModelConfig config;
   Compute compute;  // its memory is automatic until training resolves it
@@ -86,6 +101,13 @@ class Model::Impl {
                      const std::function<void(std::int64_t, std::int64_t)>& fill,
                      const Progress& progress);
 
+  /// What is not finite of the parameters; empty where all are.
+  std::string bad_parameter() const;
+  /// What first is not finite of the parameters or on the way of one image forward: "level 1, step
+  /// 3: its coupling's output is +inf"; empty where nothing is. `x` on either side, `label` on the
+  /// device or null.
+  std::string bad_layer(const float* x, const int* label);
+
   float* batch_x() const { return x_.as<float>(); }
   float* batch_eps() const { return latents_.as<float>(); }
   int* batch_labels() const { return labels_.as<int>(); }
@@ -111,6 +133,8 @@ class Model::Impl {
   /// Vectors or their latents in `state` become what is between `done` steps and the rest.
   void forward_to(int done, std::int64_t count, std::vector<float>& state);
   void inverse_to(int done, std::int64_t count, std::vector<float>& state);
+  /// bad_layer in brackets, for a message.
+  std::string where_bad(const float* x, const int* label);
   /// What may keep an inverse finite.
   std::string remedy() const;
   [[noreturn]] void name_bad_layer(const char* who, std::int64_t first, std::int64_t count,
@@ -136,7 +160,9 @@ void initialize_from(Model::Impl& model, const Tensor& x);
 /// What it takes on the device for so many images, besides the weights.
 std::size_t initialization_bytes(const Model::Impl& model, std::int64_t images);
 
-/// Writes `model` with parameters as they are, to a checkpoint.
-void save_checkpoint(const Model::Impl& model, const std::string& path);
+/// Writes `model` with parameters as they are, to a checkpoint, with `more` among its metadata.
+/// Returns the file's content hash.
+std::string save_checkpoint(const Model::Impl& model, const std::string& path,
+                            const std::map<std::string, std::string>& more = {});
 
 }  // namespace rheo

@@ -28,7 +28,11 @@ Model::Impl& Model::impl(const char* who) const {
 
 void Model::save(const std::string& path) const {
   Impl& impl = this->impl("Model::save");
-  guarded("Model::save", [&] { save_checkpoint(impl, path); });
+  guarded("Model::save", [&] {
+    const std::string bad = impl.bad_parameter();
+    if (!bad.empty()) fail(Errc::diverged, "Model::save: ", bad, "; nothing was written");
+    save_checkpoint(impl, path);
+  });
 }
 
 const ModelConfig& Model::config() const {
@@ -46,10 +50,10 @@ std::int64_t Model::parameter_count() const {
 }
 
 MemoryPlan Model::plan(int batch) const {
-  const Impl& impl = this->impl("Model::plan");
-  require(batch >= 0, "Model::plan: batch must be at least 0; got ", batch);
-  const DeviceScope scope(impl.compute.device);
   return guarded("Model::plan", [&] {
+    const Impl& impl = this->impl("Model::plan");
+    require(batch >= 0, "Model::plan: batch must be at least 0; got ", batch);
+    const DeviceScope scope(impl.compute.device);
     constexpr std::int64_t kMost = 1 << 24;  // images: no machine holds more
     const auto activations = [&](std::int64_t images) {
       return static_cast<std::int64_t>(impl.activation_bytes(images, Keep::nothing));
@@ -73,32 +77,39 @@ MemoryPlan Model::plan(int batch) const {
 
 void Model::initialize(const Tensor& x) {
   constexpr const char* kWho = "Model::initialize";
-  Impl& impl = this->impl(kWho);
-  impl.require_images(kWho, x);
-  require(x.shape[0] > 0, kWho, ": x must hold at least one ", item_of(impl.config), "; got none");
-  const DeviceScope scope(impl.compute.device);
-  impl.initialized = false;  // until all of it is done
-  guarded(kWho, [&] { initialize_from(impl, x); });
-  impl.initialized = true;
+  guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    impl.require_images(kWho, x);
+    require(x.shape[0] > 0, kWho, ": x must hold at least one ", item_of(impl.config),
+            "; got none");
+    const DeviceScope scope(impl.compute.device);
+    impl.initialized = false;  // until all of it is done
+    initialize_from(impl, x);
+    if (const std::string bad = impl.bad_parameter(); !bad.empty())
+      fail(Errc::diverged, kWho, ": ", bad, "; float32 does not carry values of x so large");
+    impl.initialized = true;
+  });
 }
 
 std::vector<double> Model::log_prob(const Tensor& x, const Labels& labels,
                                     const Progress& progress) {
   constexpr const char* kWho = "Model::log_prob";
-  Impl& impl = this->impl(kWho);
-  impl.require_initialized(kWho);
-  impl.require_images(kWho, x);
-  impl.require_labels(kWho, labels, x.shape[0], true);
-  return guarded(kWho, [&] { return impl.run_forward(kWho, x, labels, nullptr, progress); });
+  return guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    impl.require_initialized(kWho);
+    impl.require_images(kWho, x);
+    impl.require_labels(kWho, labels, x.shape[0], true);
+    return impl.run_forward(kWho, x, labels, nullptr, progress);
+  });
 }
 
 Tensor Model::encode(const Tensor& x, const Labels& labels, const Progress& progress) {
   constexpr const char* kWho = "Model::encode";
-  Impl& impl = this->impl(kWho);
-  impl.require_initialized(kWho);
-  impl.require_images(kWho, x);
-  impl.require_labels(kWho, labels, x.shape[0], false);
   return guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    impl.require_initialized(kWho);
+    impl.require_images(kWho, x);
+    impl.require_labels(kWho, labels, x.shape[0], false);
     Tensor latents{{x.shape[0], config().dims()}, std::vector<float>(x.data.size())};
     impl.run_forward(kWho, x, labels, &latents, progress);
     return latents;
@@ -107,47 +118,49 @@ Tensor Model::encode(const Tensor& x, const Labels& labels, const Progress& prog
 
 Tensor Model::decode(const Tensor& latents, const Labels& labels, const Progress& progress) {
   constexpr const char* kWho = "Model::decode";
-  Impl& impl = this->impl(kWho);
-  const std::int64_t dims = impl.config.dims();
-  impl.require_initialized(kWho);
-  require(latents.shape.size() == 2 && latents.shape[1] == dims, kWho, ": latents must be [N, ",
-          dims, "]; got ", to_string(latents.shape));
-  impl.require_finite(kWho, "latents", latents);
-  const std::int64_t images = latents.shape[0];
-  impl.require_labels(kWho, labels, images, false);
-  const auto fill = [&](std::int64_t first, std::int64_t count) {
-    impl.queue.copy(impl.batch_eps(), latents.data.data() + first * dims,
-                    count * dims * sizeof(float));
-  };
   return guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    const std::int64_t dims = impl.config.dims();
+    impl.require_initialized(kWho);
+    require(latents.shape.size() == 2 && latents.shape[1] == dims, kWho, ": latents must be [N, ",
+            dims, "]; got ", to_string(latents.shape));
+    impl.require_finite(kWho, "latents", latents);
+    const std::int64_t images = latents.shape[0];
+    impl.require_labels(kWho, labels, images, false);
+    const auto fill = [&](std::int64_t first, std::int64_t count) {
+      impl.queue.copy(impl.batch_eps(), latents.data.data() + first * dims,
+                      count * dims * sizeof(float));
+    };
     return impl.run_inverse(kWho, images, impl.batch_of(images), labels, fill, progress);
   });
 }
 
 Tensor Model::sample(std::int64_t count, const SampleOptions& options, const Progress& progress) {
   constexpr const char* kWho = "Model::sample";
-  Impl& impl = this->impl(kWho);
-  const std::int64_t dims = impl.config.dims();
-  impl.require_initialized(kWho);
-  require(count >= 0, kWho, ": count must be at least 0; got ", count);
-  count_values(kWho, {count, dims});
-  require(options.temperature >= 0 && std::isfinite(options.temperature), kWho,
-          ": temperature must be finite and at least 0; got ", options.temperature);
-  require(options.first >= 0, kWho, ": first must be at least 0; got ", options.first);
-  require(options.batch >= 0, kWho, ": batch must be at least 0; got ", options.batch);
-  const bool one = options.labels.size() == 1;
-  impl.require_labels(kWho, options.labels, one ? 1 : count, count == 0);
-  const auto fill = [&](std::int64_t first, std::int64_t images) {
-    impl.backend().prior_noise({.eps = impl.batch_eps(),
-                                .count = images,
-                                .dims = dims,
-                                .first = options.first + first,
-                                .seed = options.seed,
-                                .temperature = static_cast<float>(options.temperature),
-                                .kind = impl.flow.prior_kind()},
-                               impl.queue.stream());
-  };
   return guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    const std::int64_t dims = impl.config.dims();
+    impl.require_initialized(kWho);
+    require(count >= 0, kWho, ": count must be at least 0; got ", count);
+    count_values(kWho, {count, dims});
+    require(options.temperature >= 0 && std::isfinite(options.temperature), kWho,
+            ": temperature must be finite and at least 0; got ", options.temperature);
+    require(options.first >= 0, kWho, ": first must be at least 0; got ", options.first);
+    require(options.first <= INT64_MAX - count, kWho,
+            ": first + count must be below 2^63; got first ", options.first);
+    require(options.batch >= 0, kWho, ": batch must be at least 0; got ", options.batch);
+    const bool one = options.labels.size() == 1;
+    impl.require_labels(kWho, options.labels, one ? 1 : count, count == 0);
+    const auto fill = [&](std::int64_t first, std::int64_t images) {
+      impl.backend().prior_noise({.eps = impl.batch_eps(),
+                                  .count = images,
+                                  .dims = dims,
+                                  .first = options.first + first,
+                                  .seed = options.seed,
+                                  .temperature = static_cast<float>(options.temperature),
+                                  .kind = impl.flow.prior_kind()},
+                                 impl.queue.stream());
+    };
     const Labels labels = one ? Labels(count, options.labels[0]) : options.labels;
     const std::int64_t batch = impl.batch_of(count, options.batch);
     return impl.run_inverse(kWho, count, batch, labels, fill, progress);

@@ -20,14 +20,6 @@ void log_mean_exp(const std::vector<double>& values, std::int64_t classes, std::
   }
 }
 
-/// Where an inverse is after what it did last.
-std::string place_of(const ModelConfig& config, int level, int step) {
-  const bool vector = config.is_vector();
-  const std::string of_level = vector ? "" : "level " + std::to_string(level) + ", ";
-  if (step < 0) return of_level + (vector ? "the prior" : "its prior");
-  return of_level + "step " + std::to_string(step);
-}
-
 }  // namespace
 
 std::int64_t first_bad(const float* values, std::int64_t count) {
@@ -75,6 +67,8 @@ std::vector<double> Model::Impl::run_forward(const char* who, const Tensor& x, c
     for (std::int64_t n = first; n < first + count; ++n)
       if (!std::isfinite(log_prob[n]))
         fail(Errc::diverged, who, ": log p of ", item_of(config), " ", n, " is ", log_prob[n],
+             where_bad(batch_x() + (n - first) * dims,
+                       pass.labelled ? batch_labels() + n - first : nullptr),
              "; the model's weights do not carry it");
     if (progress) progress(first + count, images);
   }
@@ -105,6 +99,11 @@ Tensor Model::Impl::run_inverse(const char* who, std::int64_t images, std::int64
     if (progress) progress(first + count, images);
   }
   return x;
+}
+
+std::string Model::Impl::where_bad(const float* x, const int* label) {
+  const std::string layer = bad_layer(x, label);
+  return layer.empty() ? "" : " (" + layer + ")";
 }
 
 std::string Model::Impl::remedy() const {

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "rheo/model.h"
+#include "src/check.h"
 #include "src/data/match.h"
 
 namespace rheo {
@@ -38,6 +39,7 @@ Tensor x_of(const Dataset& data, const ModelConfig& config, const Noise& noise,
 }  // namespace
 
 Score mean_score(const std::vector<double>& log_prob, const ModelConfig& config) {
+  config.validate();
   Mean nats;
   for (const double one : log_prob) nats.add(-one);
   const int n_bits = config.is_vector() ? 0 : config.n_bits;  // vectors are not pixels of so many
@@ -50,21 +52,23 @@ Score mean_score(const std::vector<double>& log_prob, const ModelConfig& config)
 }
 
 Score score(Model& model, const Dataset& data, const Noise& noise, const Progress& progress) {
-  const ModelConfig& c = model.config();
-  require_match("score", c, data);
-  // A part at a time, so that the float images of a large set need not all fit.
-  const std::int64_t part = std::max<std::int64_t>(1, (std::int64_t{1} << 22) / c.dims());
-  std::vector<double> all;
-  for (std::int64_t first = 0; first < data.size(); first += part) {
-    const Dataset some = data.slice(first, std::min(part, data.size() - first));
-    const Progress within = [&](std::int64_t done, std::int64_t) {
-      if (progress) progress(first + done, data.size());
-    };
-    const std::vector<double> log_prob =
-        model.log_prob(x_of(some, c, noise, first), c.classes ? some.labels() : Labels{}, within);
-    all.insert(all.end(), log_prob.begin(), log_prob.end());
-  }
-  return mean_score(all, c);
+  return guarded("score", [&] {
+    const ModelConfig& c = model.config();
+    require_match("score", c, data);
+    // A part at a time, so that the float images of a large set need not all fit.
+    const std::int64_t part = std::max<std::int64_t>(1, (std::int64_t{1} << 22) / c.dims());
+    std::vector<double> all;
+    for (std::int64_t first = 0; first < data.size(); first += part) {
+      const Dataset some = data.slice(first, std::min(part, data.size() - first));
+      const Progress within = [&](std::int64_t done, std::int64_t) {
+        if (progress) progress(first + done, data.size());
+      };
+      const std::vector<double> log_prob =
+          model.log_prob(x_of(some, c, noise, first), c.classes ? some.labels() : Labels{}, within);
+      all.insert(all.end(), log_prob.begin(), log_prob.end());
+    }
+    return mean_score(all, c);
+  });
 }
 
 }  // namespace rheo

@@ -52,10 +52,12 @@ Tensor Model::Impl::run_steps(const char* who, const Tensor& values, int steps, 
     else
       inverse_to(done, n, state);
     const std::int64_t bad = first_bad(state.data(), n * dims);
+    if (bad >= 0 && !forward) name_bad_layer(who, first, n, nullptr);
     if (bad >= 0)
-      fail(Errc::diverged, who, ": vector ", first + bad / dims, " is not finite ",
-           forward ? "after " : "with ", steps, " of ", config.steps, " steps",
-           forward ? "; the model's weights do not carry it" : " undone; " + remedy());
+      fail(Errc::diverged, who, ": vector ", first + bad / dims, " is not finite after ", steps,
+           " of ", config.steps, " steps",
+           where_bad(values.data.data() + first * dims + bad / dims * dims, nullptr),
+           "; the model's weights do not carry it");
     for (std::int64_t i = 0; i < n * dims; ++i)
       result.data[first * dims + i / dims * dims + at[i % dims]] = state[i];
     if (progress) progress(first + n, count);
@@ -89,16 +91,20 @@ void Model::Impl::inverse_to(int done, std::int64_t count, std::vector<float>& s
 
 Tensor Model::encode_steps(const Tensor& x, int steps, const Progress& progress) {
   constexpr const char* kWho = "Model::encode_steps";
-  Impl& impl = this->impl(kWho);
-  require_steps(kWho, impl, x, steps);
-  return guarded(kWho, [&] { return impl.run_steps(kWho, x, steps, true, progress); });
+  return guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    require_steps(kWho, impl, x, steps);
+    return impl.run_steps(kWho, x, steps, true, progress);
+  });
 }
 
 Tensor Model::decode_steps(const Tensor& latents, int steps, const Progress& progress) {
   constexpr const char* kWho = "Model::decode_steps";
-  Impl& impl = this->impl(kWho);
-  require_steps(kWho, impl, latents, steps);
-  return guarded(kWho, [&] { return impl.run_steps(kWho, latents, steps, false, progress); });
+  return guarded(kWho, [&] {
+    Impl& impl = this->impl(kWho);
+    require_steps(kWho, impl, latents, steps);
+    return impl.run_steps(kWho, latents, steps, false, progress);
+  });
 }
 
 }  // namespace rheo

@@ -85,7 +85,7 @@ void Trainer::Impl::initialize() {
 
 double Trainer::Impl::learning_rate(std::int64_t images) const {
   const TrainOptions& o = options_;
-  double rate = o.learning_rate;
+  double rate = std::ldexp(o.learning_rate, -static_cast<int>(at_.rollbacks));
   if (images < o.warmup_images)
     rate *= static_cast<double>(images) / static_cast<double>(o.warmup_images);
   if (o.schedule == Schedule::cosine) {
@@ -126,7 +126,7 @@ void Trainer::Impl::run_batch(std::int64_t index) {
   Model::Impl& model = net();
   const std::int64_t count = options_.batch;
   const float* x = batch_x();
-  const int* labels = model.config.classes > 0 ? feed_->labels() : nullptr;
+  const int* labels = batch_labels();
   const Weights weights = model.folded();
   model.flow.forward(buffers_, weights, x, labels, nullptr);
   model.flow.backward(buffers_, weights,

@@ -9,7 +9,6 @@
 
 #include "rheo/trainer.h"
 #include "src/arena.h"
-#include "src/io/safetensors.h"
 #include "src/model/impl.h"
 #include "src/train/feed.h"
 
@@ -20,8 +19,11 @@ struct RunPosition {
   std::int64_t steps = 0;    // updates asked for
   std::int64_t updates = 0;  // of those, made
   std::int64_t skipped_in_row = 0;
-  std::int64_t images = 0;  // position in the data's order
+  std::int64_t images = 0;     // position in the data's order
+  std::int64_t rollbacks = 0;  // each halves the learning rate
 };
+
+struct StoredState;
 
 /// What a resolved mode keeps.
 Keep keep_of(Memory memory);
@@ -37,8 +39,10 @@ class Trainer::Impl {
 
   StepReport step();
 
-  /// Throws diverged once too many updates in a row were skipped.
-  void require_progress() const;
+  /// Throws diverged, naming the layer, once too many updates in a row were skipped.
+  void require_progress();
+  /// Back to what `save` wrote of this run, with half the learning rate from there on.
+  void roll_back(const std::string& folder);
 
   Model& newest() { return model_; }
   Model& model();
@@ -46,6 +50,8 @@ class Trainer::Impl {
 
   const TrainOptions& options() const { return options_; }
   std::int64_t steps_done() const { return at_.steps; }
+  std::int64_t last_update() const { return at_.steps - at_.skipped_in_row; }
+  std::int64_t rollbacks() const { return at_.rollbacks; }
 
   void save(const std::string& folder);
 
@@ -59,7 +65,7 @@ class Trainer::Impl {
     DeviceBuffer* buffer;
   };
   std::vector<Named> state();
-  void restore(const SafetensorsFile& file, const std::string& path);
+  void restore(const StoredState& stored);
 
   /// A buffer of the trainer's, all zero at first, and what it is for.
   struct Piece {
@@ -77,9 +83,15 @@ class Trainer::Impl {
   void take_room();
   void clear_gradients();
   const float* batch_x();
+  const int* batch_labels() const;
   void run_batch(std::int64_t index);
   void update();
   StepReport report(double learning_rate);
+  /// What of the last update is not finite, or was not.
+  std::string fault();
+  /// Throws diverged, naming what it is, where something that a checkpoint holds is not finite or
+  /// the weights make numbers that are not.
+  void require_sound();
   Model::Impl& net() { return model_.impl(); }
   std::map<std::string, std::string> metadata() const;
 

@@ -64,8 +64,10 @@ void read(const char* key, const nlohmann::json& json, std::uint64_t& value) {
 }
 
 void read(const char* key, const nlohmann::json& json, std::int64_t& value) {
-  if (!json.is_number_integer() || json < -kMost || json > kMost)
-    refuse(key, "a whole number", json);
+  // By its own type: as a signed number one from 2^63 on would be below 0.
+  const bool large =
+      json.is_number_unsigned() ? json.get<std::uint64_t>() > std::uint64_t{kMost} : json < -kMost;
+  if (!json.is_number_integer() || large) refuse(key, "a whole number", json);
   value = json.get<std::int64_t>();
 }
 
@@ -102,29 +104,35 @@ void TrainOptions::validate() const {
 }
 
 std::string TrainOptions::to_json() const {
-  nlohmann::ordered_json json;
-  for_each_option(*this,
-                  [&](const char* key, const auto& value) { json[key] = nlohmann::json(value); });
-  return json.dump();
+  return guarded(kWho, [&] {
+    nlohmann::ordered_json json;
+    const Emptied emptied(json);
+    for_each_option(*this,
+                    [&](const char* key, const auto& value) { json[key] = nlohmann::json(value); });
+    return json.dump();
+  });
 }
 
 TrainOptions TrainOptions::from_json(const std::string& text) {
-  nlohmann::json json = parse_json(text, kWho);
-  if (!json.is_object()) fail(Errc::bad_file, kWho, ": must be a JSON object");
-  TrainOptions options;
-  for_each_option(options, [&](const char* key, auto& value) {
-    if (!json.contains(key)) return;
-    read(key, json[key], value);
-    json.erase(key);
+  return guarded(kWho, [&] {
+    nlohmann::json json = parse_json(text, kWho);
+    const Emptied emptied(json);
+    if (!json.is_object()) fail(Errc::bad_file, kWho, ": must be a JSON object");
+    TrainOptions options;
+    for_each_option(options, [&](const char* key, auto& value) {
+      if (!json.contains(key)) return;
+      read(key, json[key], value);
+      json.erase(key);
+    });
+    if (!json.empty())
+      fail(Errc::bad_file, kWho, ": unknown key \"", shown(json.begin().key()), "\"");
+    try {
+      options.validate();
+    } catch (const Error& e) {
+      fail(Errc::bad_file, e.what());
+    }
+    return options;
   });
-  if (!json.empty())
-    fail(Errc::bad_file, kWho, ": unknown key \"", shown(json.begin().key()), "\"");
-  try {
-    options.validate();
-  } catch (const Error& e) {
-    fail(Errc::bad_file, e.what());
-  }
-  return options;
 }
 
 }  // namespace rheo

@@ -1,6 +1,8 @@
 // A training run on disk: model.safetensors, which anyone can use, and state.safetensors beside it.
 
-#include <cstring>
+#include <algorithm>
+#include <filesystem>
+#include <vector>
 
 #include "rheo/version.h"
 #include "src/check.h"
@@ -8,12 +10,19 @@
 #include "src/io/shown.h"
 #include "src/model/checkpoint.h"
 #include "src/train/impl.h"
+#include "src/train/stored_state.h"
 
 namespace rheo {
 namespace {
 
-constexpr const char* kModelFile = "/model.safetensors";
-constexpr const char* kStateFile = "/state.safetensors";
+constexpr const char* kModelFile = "model.safetensors";
+constexpr const char* kStateFile = "state.safetensors";
+
+/// An empty name would be the root of the file system.
+std::string file_in(const std::string& folder, const char* name) {
+  require(!folder.empty(), "Trainer: a checkpoint's folder must have a name; got none");
+  return folder + "/" + name;
+}
 
 std::string word_of(Precision precision) {
   return precision == Precision::bf16 ? "bf16" : "f32";
@@ -38,45 +47,45 @@ std::map<std::string, std::string> circumstances(const Compute& compute) {
           {"memory", word_of(compute.memory)}};
 }
 
-const std::string& text(const SafetensorsFile& file, const std::string& path,
-                        const std::string& key) {
-  const auto found = file.metadata.find(key);
-  require_file(found != file.metadata.end(), path, ": metadata has no key ", key);
-  return found->second;
-}
-
-std::int64_t number(const SafetensorsFile& file, const std::string& path, const std::string& key) {
-  const std::string& digits = text(file, path, key);
-  const bool fits = !digits.empty() && digits.size() <= 18 &&
-                    digits.find_first_not_of("0123456789") == std::string::npos;
-  require_file(fits, path, ": metadata ", key, " must be a whole number; got ", shown(digits));
-  return std::stoll(digits);
-}
-
-void check_format(const SafetensorsFile& file, const std::string& path) {
-  const std::string& format = text(file, path, "format");
-  require_file(format == "rheo-state", path, ": metadata format must be rheo-state; got ",
-               shown(format));
-  const std::string& version = text(file, path, "version");
-  require_file(version == "1", path, ": version must be 1; got ", shown(version),
-               "; a newer rheo may read it");
-}
-
-TrainOptions options_of(const SafetensorsFile& file, const std::string& path) {
-  try {
-    return TrainOptions::from_json(text(file, path, "train"));
-  } catch (const Error& e) {
-    fail(Errc::bad_file, path, ": ", e.what());
-  }
-}
-
-void check_circumstances(const SafetensorsFile& file, const std::string& path,
-                         const Compute& compute) {
+void check_circumstances(const StoredState& state, const Compute& compute) {
   for (const auto& [key, value] : circumstances(compute)) {
-    const std::string& was = text(file, path, key);
-    require(was == value, "Trainer::resume: the run of ", path, " had ", key, " = ", was,
-            ", this one ", value, "; the same bits need the same, else ask for an inexact resume");
+    const std::string& was = state.text(key.c_str());
+    require(was == value, "Trainer::resume: the run of ", state.path, " had ", key, " = ", was,
+            ", this one ", value,
+            "; the same bits need the same, else allow an inexact resume (--allow-inexact)");
   }
+}
+
+/// read(folder), once more where links on the way to it were moved meanwhile: a checkpoint that is
+/// no longer the last one may be gone before both its files are read.
+template <class Read>
+auto settled(const std::string& folder, const Read& read) {
+  namespace fs = std::filesystem;
+  const auto target = [&] {
+    std::error_code moved;
+    const std::string real =
+        fs::is_symlink(folder, moved) ? fs::canonical(folder, moved).string() : folder;
+    return moved ? folder : real;
+  };
+  for (std::string there = target();;) {
+    try {
+      return read(there);
+    } catch (const Error& error) {
+      const std::string now = target();
+      const bool of_file = error.code() == Errc::bad_file || error.code() == Errc::io;
+      if (!of_file || now == there) throw;
+      there = now;
+    }
+  }
+}
+
+/// Of a device's memory.
+SafetensorsTensor::Give in_pieces(const Queue& queue, const float* values) {
+  return [&queue, values](std::uint64_t bytes, const SafetensorsTensor::Take& take) {
+    queue.download_pieces(
+        values, bytes / sizeof(float),
+        [&](const float* piece, std::size_t count) { take(piece, count * sizeof(float)); });
+  };
 }
 
 }  // namespace
@@ -90,7 +99,7 @@ std::vector<Trainer::Impl::Named> Trainer::Impl::state() {
 std::map<std::string, std::string> Trainer::Impl::metadata() const {
   std::map<std::string, std::string> m = circumstances(model_.compute());
   m["format"] = "rheo-state";
-  m["version"] = "1";
+  m["version"] = kVersion;
   m["rheo"] = version();
   m["config"] = model_.config().to_json();
   m["train"] = options_.to_json();
@@ -99,68 +108,79 @@ std::map<std::string, std::string> Trainer::Impl::metadata() const {
   m["updates"] = std::to_string(at_.updates);
   m["skipped_in_row"] = std::to_string(at_.skipped_in_row);
   m["images"] = std::to_string(at_.images);
+  m["rollbacks"] = std::to_string(at_.rollbacks);
   return m;
 }
 
 void Trainer::Impl::save(const std::string& folder) {
-  model().save(folder + kModelFile);
-  std::vector<std::vector<float>> values;
+  require_sound();
+  const std::string hash =
+      save_checkpoint(model().impl(), file_in(folder, kModelFile), {{"data", fingerprint_}});
   std::vector<SafetensorsTensor> tensors;
-  const std::int64_t size = net().layout.parameters;
-  const auto add = [&](const char* name, const float* from) {
-    std::vector<float>& to = values.emplace_back(size);
-    net().queue.copy(to.data(), from, size * sizeof(float));
-    tensors.push_back({name, "F32", {size}, to.data()});
+  const auto add = [&](const char* name, const float* values) {
+    tensors.push_back({name, "F32", {net().layout.parameters}, in_pieces(net().queue, values)});
   };
   add("parameters", net().parameters());
   for (const Named& named : state()) add(named.name, named.buffer->as<float>());
-  net().queue.synchronize();
-  write_safetensors(folder + kStateFile, metadata(), tensors);
+  std::map<std::string, std::string> about = metadata();
+  about["model"] = hash;
+  write_safetensors(file_in(folder, kStateFile), about, tensors);
 }
 
-void Trainer::Impl::restore(const SafetensorsFile& file, const std::string& path) {
-  const std::int64_t size = net().layout.parameters;
-  const auto put = [&](const char* name, float* to) {
-    const SafetensorsEntry* entry = file.find(name);
-    require_file(entry && entry->dtype == "F32" && entry->shape == Shape{size}, path, ": tensor ",
-                 name, " must be F32 [", size, "]");
-    net().queue.copy(to, file.data.data() + entry->begin, size * sizeof(float));
-  };
-  put("parameters", net().parameters());
-  for (const Named& named : state()) put(named.name, named.buffer->as<float>());
+void Trainer::Impl::restore(const StoredState& stored) {
+  const std::size_t bytes = net().layout.parameters * sizeof(float);
+  net().queue.copy(net().parameters(), stored.values("parameters"), bytes);
+  for (const Named& named : state())
+    net().queue.copy(named.buffer->as<float>(), stored.values(named.name), bytes);
   net().queue.synchronize();
   net().changed();
   averaged_is_stale_ = true;
-  at_ = {number(file, path, "steps"), number(file, path, "updates"),
-         number(file, path, "skipped_in_row"), number(file, path, "images")};
+  at_ = stored.at;
+}
+
+void Trainer::Impl::roll_back(const std::string& folder) {
+  const DeviceScope scope(net().compute.device);
+  const StoredState stored = read_state(file_in(folder, kStateFile));
+  require_file(stored.config.to_json() == net().config.to_json() &&
+                   stored.options.to_json() == options_.to_json() &&
+                   stored.text("data") == fingerprint_,
+               stored.path, ": is of another run");
+  const std::int64_t rollbacks = at_.rollbacks + 1;
+  feed_->stop();
+  restore(stored);
+  at_.rollbacks = rollbacks;
 }
 
 std::unique_ptr<Trainer::Impl> Trainer::Impl::resumed(const std::string& folder,
                                                       const Dataset& train, const Compute& compute,
                                                       bool allow_inexact) {
-  const std::string path = folder + kStateFile;
-  const SafetensorsFile file = read_safetensors(path);
-  check_format(file, path);
+  const StoredState state = read_state(file_in(folder, kStateFile));
+  const std::string model_path = file_in(folder, kModelFile);
+  const SafetensorsFile model_file = read_safetensors(model_path);
+  state.require_of(model_file.metadata);
   Compute wanted = compute;
   if (wanted.precision == Precision::automatic)
-    wanted.precision = text(file, path, "precision") == "bf16" ? Precision::bf16 : Precision::f32;
+    wanted.precision = state.text("precision") == "bf16" ? Precision::bf16 : Precision::f32;
   if (wanted.memory == Memory::automatic)
-    wanted.memory = memory_of(text(file, path, "memory"), path);
-  Model model = Model::load(folder + kModelFile, wanted);
-  require_file(text(file, path, "config") == model.config().to_json(), path,
+    wanted.memory = memory_of(state.text("memory"), state.path);
+  Model model = Model::Impl::loaded(model_file, model_path, wanted);
+  require_file(state.config.to_json() == model.config().to_json(), state.path,
                ": its config is not that of the model beside it");
-  if (!allow_inexact) check_circumstances(file, path, model.compute());
-  auto impl = std::make_unique<Impl>(std::move(model), train, options_of(file, path));
-  require_file(text(file, path, "data") == impl->fingerprint_, path, ": the run's data were ",
-               shown(text(file, path, "data")), "; these are ", impl->fingerprint_);
-  impl->restore(file, path);
+  if (!allow_inexact) check_circumstances(state, model.compute());
+  auto impl = std::make_unique<Impl>(std::move(model), train, state.options);
+  require_file(state.text("data") == impl->fingerprint_, state.path, ": the run's data were ",
+               shown(state.text("data")), "; these are ", impl->fingerprint_);
+  impl->restore(state);
   return impl;
 }
 
 Trainer Trainer::resume(const std::string& folder, const Dataset& train, const Compute& compute,
                         bool allow_inexact) {
-  return guarded("Trainer::resume",
-                 [&] { return Trainer(Impl::resumed(folder, train, compute, allow_inexact)); });
+  return guarded("Trainer::resume", [&] {
+    return settled(folder, [&](const std::string& there) {
+      return Trainer(Impl::resumed(there, train, compute, allow_inexact));
+    });
+  });
 }
 
 }  // namespace rheo

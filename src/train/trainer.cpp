@@ -4,18 +4,6 @@
 #include "src/train/impl.h"
 
 namespace rheo {
-namespace {
-
-constexpr int kMostSkipped = 20;  // in a row
-
-}  // namespace
-
-void Trainer::Impl::require_progress() const {
-  if (at_.skipped_in_row < kMostSkipped) return;
-  fail(Errc::diverged, "Trainer: ", kMostSkipped,
-       " updates in a row had a loss or gradient that is not finite, the last at step ", at_.steps,
-       "; use a lower learning rate or a longer warm-up, or of images scale = bounded");
-}
 
 Trainer::Trainer(Model model, const Dataset& train, const TrainOptions& options) {
   guarded("Trainer", [&] { impl_ = std::make_unique<Impl>(std::move(model), train, options); });
@@ -33,9 +21,11 @@ Trainer::Impl& Trainer::impl(const char* who) const {
 
 StepReport Trainer::step() {
   Impl& impl = this->impl("Trainer::step");
-  const StepReport report = guarded("Trainer::step", [&] { return impl.step(); });
-  impl.require_progress();
-  return report;
+  return guarded("Trainer::step", [&] {
+    const StepReport report = impl.step();
+    impl.require_progress();
+    return report;
+  });
 }
 
 Model& Trainer::model() {
@@ -55,6 +45,11 @@ void Trainer::save(const std::string& folder) {
   guarded("Trainer::save", [&] { impl.save(folder); });
 }
 
+void Trainer::roll_back(const std::string& folder) {
+  Impl& impl = this->impl("Trainer::roll_back");
+  guarded("Trainer::roll_back", [&] { impl.roll_back(folder); });
+}
+
 const TrainOptions& Trainer::options() const {
   return impl("Trainer::options").options();
 }
@@ -63,6 +58,12 @@ const MemoryPlan& Trainer::plan() const {
 }
 std::int64_t Trainer::steps_done() const {
   return impl("Trainer::steps_done").steps_done();
+}
+std::int64_t Trainer::last_update() const {
+  return impl("Trainer::last_update").last_update();
+}
+std::int64_t Trainer::rollbacks() const {
+  return impl("Trainer::rollbacks").rollbacks();
 }
 
 }  // namespace rheo

@@ -10,8 +10,9 @@ def main():
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     folder = program.prepare(sys.argv.pop(1))
-    names = ("usage_test", "bad_file_test", "commands_test", "run_test", "streams_test",
-             "vectors_test", "vector_models_test")
+    names = ("usage_test", "command_lines_test", "resume_test", "bad_file_test",
+             "commands_test", "run_test", "verify_test", "streams_test", "vectors_test",
+             "vector_models_test")
     modules = [__import__(name) for name in names]
 
     def load_tests(loader, *_):

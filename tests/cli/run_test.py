@@ -170,7 +170,7 @@ class ResumeTest(RunTest):
         """A cosine is drawn to its end from the beginning."""
         shutil.rmtree(self.run_folder)
         self.begin("--updates", 5, "--schedule", "cosine")
-        self.refused(2, ["train", "--run", "run", "--resume", "--updates", 12], ["steps", "5", "12"])
+        self.refused(2, ["train", "--run", "run", "--resume", "--updates", 12], ["--updates", "5", "12", "cosine"])
 
     def test_a_finished_run_has_nothing_to_do(self):
         self.begin("--updates", 3, "--held-out", 8)
@@ -194,7 +194,7 @@ class ResumeTest(RunTest):
         self.train("--resume", "--updates", 6, data=())
         self.assertEqual([line["step"] for line in self.metrics()], list(range(1, 7)))
 
-    def test_a_foreign_line_ends_the_metrics_as_a_torn_one_does(self):
+    def test_a_foreign_line_is_refused_and_a_torn_one_at_the_end_is_cut(self):
         self.begin("--updates", 2, "--held-out", 8, "--validate-every", 1)
         whole = (self.run_folder / "metrics.jsonl").read_bytes()
         test = {"step": 1, "time": 1, "split": "test", "bits_per_dim": 1}
@@ -204,8 +204,12 @@ class ResumeTest(RunTest):
         for line in [*map(json.dumps, foreign), "[" * 100000, "7"]:
             with self.subTest(line[:80]):
                 (self.run_folder / "metrics.jsonl").write_bytes(line.encode() + b"\n" + whole)
-                self.train("--resume", data=())
-                self.assertEqual([line["step"] for line in self.metrics(split="test")], [2, 2])
+                self.refused(3, ["train", "--run", "run", "--resume"],
+                             ["metrics.jsonl", "byte 0 begins no line of metrics"])
+        for torn in (b"7\n", b'{"step": 2, "ti'):
+            (self.run_folder / "metrics.jsonl").write_bytes(whole + torn)
+            self.train("--resume", data=())
+            self.assertEqual((self.run_folder / "metrics.jsonl").read_bytes(), whole)
 
     def test_a_test_without_a_result_is_passed_over(self):
         self.begin("--updates", 2, "--held-out", 8, "--validate-every", 1)

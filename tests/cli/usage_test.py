@@ -1,4 +1,4 @@
-"""What the command line itself has wrong: exit code 2, or 3 where a value breaks a rule."""
+"""What the command line itself has wrong: exit code 2, or 3 where a value does not fit a file."""
 
 from program import QUICK, TINY_MODEL, ProgramTest
 
@@ -48,6 +48,11 @@ USAGE = {
     "inexact beginning": ([*TRAIN, "--allow-inexact"], ["--allow-inexact"]),
     "endless rate": ([*TRAIN, "--learning-rate", "inf"], ["--learning-rate", "inf"]),
     "unknown optimizer": ([*TRAIN, "--optimizer", "sgd"], ["--optimizer", "sgd"]),
+    "negative threads": (["score", *PLAIN, "colour.npy", "--threads", -1], ["--threads", "-1"]),
+    "no levels": ([*TRAIN, "--levels", 0], ["--levels", "0"]),
+    "nine bits": ([*TINY, "--bits", 9], ["--bits", "9"]),
+    "empty batch": ([*TRAIN, "--batch", 0], ["--batch", "0"]),
+    "negative rate": ([*TINY, "--learning-rate", -1], ["--learning-rate", "-1"]),
     "no checkpoint kept": ([*TRAIN, "--keep", 0], ["--keep"]),
 }
 
@@ -66,12 +71,7 @@ VALUES = {
                                   "--from", 40, "--to", 2], ["--from", "39", "40"]),
     "too many pairs": (["interpolate", *PLAIN, "colour.npy", "--output", "p.png", "--pairs", 21],
                        ["--pairs", "20", "21"]),
-    "negative threads": (["score", *PLAIN, "colour.npy", "--threads", -1], ["-1"]),
     "too many levels": ([*TRAIN, "--levels", 4], ["colour.npy", "16", "8x8"]),
-    "no levels": ([*TRAIN, "--levels", 0], ["levels", "0"]),
-    "nine bits": ([*TINY, "--bits", 9], ["n_bits", "9"]),
-    "empty batch": ([*TRAIN, "--batch", 0], ["batch", "0"]),
-    "negative rate": ([*TINY, "--learning-rate", -1], ["learning_rate", "-1"]),
     "all held out": ([*TINY, "--held-out", 40], ["--held-out", "40"]),
     "classes of data without": ([*TINY, "--conditional"], ["colour.npy", "--conditional"]),
     "too few classes": ([*TINY, "--labels", "colour_labels.npy", "--classes", 2], ["2"]),
@@ -86,7 +86,7 @@ class UsageTest(ProgramTest):
             with self.subTest(name):
                 self.refused(2, args, words + ["--help"])
 
-    def test_each_value_out_of_range_is_told_in_a_line(self):
+    def test_each_value_that_fits_no_file_is_told_in_a_line(self):
         for name, (args, words) in VALUES.items():
             with self.subTest(name):
                 self.refused(3, args, words)

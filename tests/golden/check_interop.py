@@ -10,6 +10,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+# What says of a file that rheo wrote it, and that it is as rheo wrote it.
+OF_THE_WRITER = ("rheo", "xxh3_128")
+
 
 def conv(name, weight, edge=False):
     """A convolution's tensors; `weight` is [out, 3, 3, in] or [out, in]."""
@@ -45,6 +48,9 @@ def expected_shapes(config):
 def problems(metadata, tensors):
     if (metadata.get("format"), metadata.get("version")) != ("rheo", "1"):
         yield f"metadata is {metadata}"
+    for key in OF_THE_WRITER:
+        if key not in metadata:
+            yield f"metadata has no {key}"
     shapes = expected_shapes(json.loads(metadata["config"]))
     for name in sorted(shapes.keys() ^ tensors.keys()):
         yield f"{name} is {'missing' if name in shapes else 'unknown'}"
@@ -67,7 +73,8 @@ def main(model, rewritten):
     found = list(problems(metadata, tensors))
     if found:
         sys.exit("\n".join(f"{model}: {problem}" for problem in found))
-    save_file(tensors, rewritten, metadata)
+    save_file(tensors, rewritten,
+              {key: value for key, value in metadata.items() if key not in OF_THE_WRITER})
     print(f"{model}: {len(tensors)} tensors, written anew to {rewritten}")
 
 
