@@ -49,6 +49,21 @@ class KernelsApiTest : public OnDevice {
     return state;
   }
 
+  /// One update of what these hold.
+  void update(double rate, double clip_norm, const DeviceBuffer& gradient, const DeviceBuffer& w,
+              const DeviceBuffer& m, const DeviceBuffer& v, const DeviceBuffer& state) const {
+    adam_update(device(),
+                {.size = static_cast<std::int64_t>(gradient.bytes() / sizeof(float)),
+                 .gradient = gradient.as<float>(),
+                 .parameters = w.as<float>(),
+                 .first = m.as<float>(),
+                 .second = v.as<float>(),
+                 .state = state.as<void>(),
+                 .learning_rate = rate,
+                 .clip_norm = clip_norm},
+                nullptr);
+  }
+
  private:
   DeviceScope scope_{device()};
   Queue queue_{device()};
@@ -158,16 +173,7 @@ TEST_P(KernelsApiTest, AdamIsItsAlgorithm) {
                  (std::sqrt(want_v[i] / (1 - std::pow(0.999, t))) + 1e-8);
     }
     const DeviceBuffer gradient = put(g);
-    adam_update(device(),
-                {.size = kSize,
-                 .gradient = gradient.as<float>(),
-                 .parameters = w.as<float>(),
-                 .first = m.as<float>(),
-                 .second = v.as<float>(),
-                 .state = state.as<void>(),
-                 .learning_rate = kRate,
-                 .clip_norm = kClip},
-                nullptr);
+    update(kRate, kClip, gradient, w, m, v, state);
   }
   const Values got = get(w);
   // Float32 at each of four updates of about 0.1.
@@ -177,23 +183,12 @@ TEST_P(KernelsApiTest, AdamIsItsAlgorithm) {
 TEST_P(KernelsApiTest, AdamSkipsAGradientThatIsNotFinite) {
   const Values start = {1, 2};
   const DeviceBuffer w = put(start), m = put({0, 0}), v = put({0, 0}), state = adam_state();
-  const auto update = [&](const Values& g) {
-    const DeviceBuffer gradient = put(g);
-    adam_update(device(),
-                {.size = 2,
-                 .gradient = gradient.as<float>(),
-                 .parameters = w.as<float>(),
-                 .first = m.as<float>(),
-                 .second = v.as<float>(),
-                 .state = state.as<void>(),
-                 .learning_rate = 0.5},
-                nullptr);
-  };
-  update({1, std::numeric_limits<float>::quiet_NaN()});
-  update({-std::numeric_limits<float>::infinity(), 1});
+  const auto step = [&](const Values& g) { update(0.5, 0, put(g), w, m, v, state); };
+  step({1, std::numeric_limits<float>::quiet_NaN()});
+  step({-std::numeric_limits<float>::infinity(), 1});
   EXPECT_EQ(get(w), start);
   EXPECT_EQ(get(m), (Values{0, 0}));
-  update({1, -1});  // the first that counts: Adam's first update is the rate itself
+  step({1, -1});  // the first that counts: Adam's first update is the rate itself
   const Values got = get(w);
   EXPECT_NEAR(got[0], 0.5, 1e-6);
   EXPECT_NEAR(got[1], 2.5, 1e-6);
@@ -203,15 +198,7 @@ TEST_P(KernelsApiTest, AdamSkipsWhereAParameterIsNotFiniteOrASquareIsTooLarge) {
   const auto unchanged = [&](float parameter, float gradient) {
     const DeviceBuffer g = put({1, gradient}), w = put({parameter, 2}), state = adam_state();
     const DeviceBuffer m = put({0, 0}), v = put({0, 0});
-    adam_update(device(),
-                {.size = 2,
-                 .gradient = g.as<float>(),
-                 .parameters = w.as<float>(),
-                 .first = m.as<float>(),
-                 .second = v.as<float>(),
-                 .state = state.as<void>(),
-                 .learning_rate = 0.5},
-                nullptr);
+    update(0.5, 0, g, w, m, v, state);
     return get(m) == Values{0, 0} && get(v) == Values{0, 0} && get(w)[1] == 2;
   };
   EXPECT_FALSE(unchanged(1, 1));

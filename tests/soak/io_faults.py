@@ -2,7 +2,6 @@
 --build BUILD --work FOLDER --from N. Trial k is the k-th of all calls, kinds and commands in a fixed
 order that no soak takes in one piece; after the last it begins again."""
 
-import argparse
 import json
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "faults"))
 
 from faulty import REASONS, Faulty  # noqa: E402
+from trials import arguments  # noqa: E402
 
 STRIDE = 7919  # a prime, so that a short soak sees something of everything
 
@@ -32,18 +32,15 @@ def trials(faulty):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    for option, kind in (("budget", float), ("build", Path), ("work", Path), ("from", int)):
-        parser.add_argument(f"--{option}", type=kind, required=option != "from", default=0)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     end = time.monotonic() + args.budget
     faulty = Faulty(args.build / "rheo", args.build / "tests" / "faults" / "io_shim.so", args.work)
     every = trials(faulty)
     done, failures, kinds = 0, 0, {}
-    first = getattr(args, "from")
-    while time.monotonic() < end and done < len(every):
-        name, trial, arguments = every[(first + done) * STRIDE % len(every)]
-        wrong = trial(*arguments)
+    first = args.first
+    while time.monotonic() < end and done < (args.trials or len(every)):
+        name, trial, values = every[(first + done) * STRIDE % len(every)]
+        wrong = trial(*values)
         done += 1
         kinds[name] = kinds.get(name, 0) + 1
         if wrong:

@@ -4,22 +4,19 @@ with its k-th allocation failing: once, and with all later ones of a page or mor
 allocates inside itself fails too in every fourth; where it ends the process then, it is counted
 apart."""
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from trials import arguments
 
 STRIDE = 7919  # a prime, so that a short soak sees something of everything
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    for option, kind in (("budget", float), ("build", Path), ("work", Path), ("from", int)):
-        parser.add_argument(f"--{option}", type=kind, required=option != "from", default=0)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     end = time.monotonic() + args.budget
     program = args.build / "tests" / "faults" / "allocations"
 
@@ -37,8 +34,8 @@ def main():
     wanted = run(0).stdout
     ours, of_all = reach(), reach("others")
     done, failures, inside = 0, 0, 0
-    first = getattr(args, "from")
-    while time.monotonic() < end:
+    first = args.first
+    while time.monotonic() < end and not (args.trials and done >= args.trials):
         how = ["lasting"] if done % 2 else []
         how += ["others"] if done % 4 == 3 else []
         at = (first + done) * STRIDE % (of_all if "others" in how else ours) + 1

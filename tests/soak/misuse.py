@@ -2,27 +2,24 @@
 --budget SECONDS --build BUILD --work FOLDER --from N. A trial is a call with arguments drawn anew;
 seeds go on from N."""
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from trials import arguments
 
 SEEDS = 500  # of each test in one process
 TESTS = ("Configurations", "Devices", "Models", "Files", "DataAndPictures", "Training", "Kernels")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    for option, kind in (("budget", float), ("build", Path), ("work", Path), ("from", int)):
-        parser.add_argument(f"--{option}", type=kind, required=option != "from", default=0)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     end = time.monotonic() + args.budget
     done, failures = 0, 0
-    seed = getattr(args, "from") // len(TESTS)
-    while time.monotonic() < end:
+    seed = args.first // len(TESTS)
+    while time.monotonic() < end and not (args.trials and done >= args.trials):
         result = subprocess.run(
             [args.build / "tests" / "faults" / "misuse", "--gtest_brief=1",
              "--gtest_filter=" + ":".join(f"MisuseTest.Of{name}" for name in TESTS)],
