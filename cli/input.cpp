@@ -130,17 +130,7 @@ std::int64_t Input::part() const {
 Labels read_labels_for(const ModelConfig& config, const std::string& path, std::int64_t count) {
   if (config.classes == 0)
     fail(Errc::invalid_argument, "--labels {}: the model has no classes; leave it out", path);
-  Labels labels = read_labels(path);
-  if (static_cast<std::int64_t>(labels.size()) != count)
-    fail(Errc::bad_file, "{}: must have a label for each of {} images; got {}", path, count,
-         labels.size());
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    if (labels[i] < 0 || labels[i] >= config.classes)
-      fail(Errc::bad_file,
-           "{}: labels must be from 0 to {}, the model's last class; got {} for "
-           "image {}",
-           path, config.classes - 1, labels[i], i);
-  return labels;
+  return read_labels(path, count, config.classes);
 }
 
 void require_labels(const ModelConfig& config, const Labels& labels, const std::string& path) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "cli/failure.h"
@@ -17,6 +18,7 @@ struct Line {
   std::int64_t step = 0;
   double time = 0;
   bool test = false;
+  bool rollback = false;
   bool last = false;
   std::optional<double> loss;  // nats of vectors, bits/dim of images; a NaN was written as null
 };
@@ -39,13 +41,15 @@ std::optional<Line> parsed(const std::string& text) {
                     split.is_string() && (loss.is_number() || loss.is_null()) &&
                     (last.is_boolean() || last.is_null());
   if (!ours) return {};
-  Line line{step.get<std::int64_t>(), time.get<double>(), split == "test", last == true, {}};
+  Line line{step.get<std::int64_t>(), time.get<double>(), split == "test",
+            split == "rollback",      last == true,       {}};
   if (loss.is_number()) line.loss = loss.get<double>();
   return line;
 }
 
 void note(const Line& line, const std::function<bool(std::int64_t)>& has, Metrics::Past& past) {
   past.time = line.time;
+  past.rollbacks += line.rollback;
   if (!line.test) return;
   if (line.last) {
     past.finished = line.step;
@@ -73,14 +77,18 @@ Metrics::~Metrics() {
 Metrics::Past Metrics::cut_after(std::int64_t step, const std::function<bool(std::int64_t)>& has) {
   Past past;
   const std::string text = read_text(path_);
-  std::size_t kept = 0;
-  for (std::size_t end; (end = text.find('\n', kept)) != text.npos; kept = end + 1) {
-    const std::optional<Line> line = parsed(text.substr(kept, end - kept));
-    if (!line && end + 1 < text.size())
+  std::size_t begin = 0, kept = 0;
+  bool cut = false;
+  for (std::size_t end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+    const std::optional<Line> line = parsed(text.substr(begin, end - begin));
+    if (!line && !cut && end + 1 < text.size())
       fail(Errc::bad_file, "{}: byte {} begins no line of metrics; mend or remove that line", path_,
-           kept);
-    if (!line || line->step > step) break;
+           begin);
+    if (line) past.newest = std::max(past.newest, line->step);
+    cut = cut || !line || line->step > step;
+    if (cut) continue;
     note(*line, has, past);
+    kept = end + 1;
   }
   if (retried([&] { return ftruncate(file_, static_cast<off_t>(kept)); }) != 0)
     fail_errno(path_, "truncate");

@@ -48,7 +48,6 @@ void Training::go_back(const std::string& reason) {
 
 /// The checkpoint is saved anew, for its state to tell that the run went back to it: a run that is
 /// resumed from there, or killed on the way here and resumed, makes the same updates as this one.
-/// One that is killed before its line of metrics is written lacks that line for good.
 void Training::gone_back(std::int64_t from, const std::string& reason,
                          const std::vector<std::int64_t>& damaged) {
   const std::int64_t step = trainer_.steps_done();
@@ -59,17 +58,21 @@ void Training::gone_back(std::int64_t from, const std::string& reason,
   past_ = cut_metrics();
   past_.time = time;
   if (run_.has(past_.best_step)) run_.link("best", past_.best_step);
-  metrics_.append({{"step", step},
-                   {"time", past_.time + elapsed()},
-                   {"split", "rollback"},
-                   {"from", from},
-                   {"reason", reason}});
-  metrics_.sync();
+  tell_of_rollback(from, reason);
   saved_step_ = step, validated_step_ = past_.tested, refusals_ = 0;
   first_step_ = std::min(first_step_, step);
   progress_.note(fmt::format("{}/{}  {}", from, routine_.updates, reason));
   progress_.note(fmt::format("{}/{}  back to this checkpoint, on with half the learning rate", step,
                              routine_.updates));
+}
+
+void Training::tell_of_rollback(std::int64_t from, const std::string& reason) {
+  metrics_.append({{"step", trainer_.steps_done()},
+                   {"time", past_.time + elapsed()},
+                   {"split", "rollback"},
+                   {"from", from},
+                   {"reason", reason}});
+  metrics_.sync();
 }
 
 }  // namespace rheo::cli

@@ -45,6 +45,8 @@ Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* tes
     // A run that was killed after a test may not have come to what follows one.
     if (run.has(past_.best_step)) run.link("best", past_.best_step);
     run.prune(routine.keep);
+    if (past_.rollbacks < trainer.rollbacks())
+      tell_of_rollback(past_.newest, "the run was killed as it went back");
   }
   validated_step_ = past_.tested;
 }

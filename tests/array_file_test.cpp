@@ -107,7 +107,8 @@ TEST(IdxTest, LabelsBesideTheImagesAreFound) {
   folder.write("u-labels.idx1-ubyte", labels);
   EXPECT_EQ(Dataset::open(folder.write("u-images.idx3-ubyte.gz", gzip(images))).classes(), 3);
   folder.write("t-labels-idx1-ubyte.gz", gzip(idx({2}, {0, 1})));
-  expect_refused(folder / "t-images-idx3-ubyte.gz", "t-labels-idx1-ubyte.gz: must have 3 labels");
+  expect_refused(folder / "t-images-idx3-ubyte.gz",
+                 "must have a label for each of 3 images; got 2");
 }
 
 TEST(IdxTest, MalformedHeadersAreRefused) {
@@ -174,7 +175,7 @@ TEST(IdxTest, LargeAndPackedIsFoundWholeFirst) {
 
 TEST(IdxTest, AHeaderTakesNoMemory) {
   const TemporaryFolder folder;
-  const std::string path = folder.write("x", gzip(idx({1 << 30, 128}, {})));
+  const std::string path = folder.write("x", gzip(idx({1 << 30, 128, 1}, {})));
   // A file of holes, long enough for gzip to hold the 128 GiB that its header asks for.
   std::filesystem::resize_file(path, 136 << 20);
   expect_refused(path, "gzip data are damaged");

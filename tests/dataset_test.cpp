@@ -203,7 +203,7 @@ TEST(FolderTest, LabelsCanComeFromAFile) {
   options.labels = folder.write("labels.idx", {0, 0, 8, 1, 0, 0, 0, 2, 0, 2});
   EXPECT_EQ(Dataset::open(folder.path(), options).labels(), (Labels{0, 2}));
   write_npy(options.labels, Array<std::int64_t>{{1}, {3}});
-  expect_refused(folder.path(), "must have 2 labels, as many as images in " + folder.path(),
+  expect_refused(folder.path(), "labels.idx: must have a label for each of 2 images; got 1",
                  options);
 }
 

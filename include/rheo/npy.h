@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -13,16 +15,19 @@ namespace rheo {
 using NpyArray = std::variant<Array<std::uint8_t>, Array<std::int32_t>, Array<std::int64_t>,
                               Array<float>, Array<double>>;
 
-/// Reads a NumPy array file, versions 1 to 3; bool, other integers up to 64 bits are widened to
-/// int64. The header is checked against the file's length before anything is allocated.
-/// @throws Error bad_file for anything else: Fortran order, big-endian, objects, truncation.
+/// Reads a NumPy array file, versions 1 to 3. The header is checked against the file's length
+/// before anything is allocated.
+/// @throws Error bad_file for anything else: another type, Fortran order, big-endian, objects,
+/// truncation.
 RHEO_API NpyArray read_npy(const std::string& path);
 
 /// Writes a NumPy array file under a temporary name, synced, then renamed. @throws Error io.
 RHEO_API void write_npy(const std::string& path, const NpyArray& array);
 
-/// Labels from an .npy of any integer type, [N] or [N, 1].
-/// @throws Error bad_file for another type or shape, or a label below 0 or over 2^31 - 2.
-RHEO_API Labels read_labels(const std::string& path);
+/// Labels from an .npy of any integer type or bool, [N] or [N, 1], each below `classes`. N must be
+/// `count` where one is given.
+/// @throws Error bad_file for another type, shape or number of them, or a label out of range.
+RHEO_API Labels read_labels(const std::string& path, std::optional<std::int64_t> count = {},
+                            int classes = std::numeric_limits<int>::max());
 
 }  // namespace rheo

@@ -78,25 +78,27 @@ std::string idx_labels_beside(const std::string& path) {
   return "";
 }
 
+void require_images(const Shape& shape, const std::string& path) {
+  const bool plain = shape.size() == 3 || (shape.size() == 4 && shape[3] <= 4);
+  const bool good =
+      plain && std::all_of(shape.begin(), shape.end(), [](auto dim) { return dim > 0; });
+  require_file(good, path, ": images must be [N, H, W] or [N, H, W, C], C = 1 to 4, none 0; got ",
+               to_string(shape));
+}
+
 /// [N, H, W] becomes [N, H, W, 1].
 LoadedImages from_bytes(Pixels images, const std::string& path) {
-  Shape& shape = images.shape;
-  const Shape found = shape;
-  if (shape.size() == 3) shape.push_back(1);
-  const bool good = shape.size() == 4 && shape[3] <= 4 &&
-                    std::all_of(shape.begin(), shape.end(), [](auto dim) { return dim >= 1; });
-  require_file(good, path, ": images must be [N, H, W] or [N, H, W, C], C = 1 to 4, none 0; got ",
-               to_string(found));
+  require_images(images.shape, path);
+  if (images.shape.size() == 3) images.shape.push_back(1);
   return {std::move(images), {}, {}};
 }
 
 LoadedImages from_idx(const std::string& path, bool with_labels) {
-  LoadedImages loaded = from_bytes(read_idx(path), path);
+  const auto check = [&](const Shape& shape) { require_images(shape, path); };
+  LoadedImages loaded = from_bytes(read_idx(path, check), path);
   const std::string labels = idx_labels_beside(path);
-  if (with_labels && !labels.empty()) loaded.labels = read_label_file(labels);
-  const auto count = static_cast<std::size_t>(loaded.images.shape[0]);
-  require_file(loaded.labels.empty() || loaded.labels.size() == count, labels, ": must have ",
-               count, " labels, as many as images in ", path, "; got ", loaded.labels.size());
+  if (with_labels && !labels.empty())
+    loaded.labels = read_label_file(labels, loaded.images.shape[0]);
   return loaded;
 }
 
@@ -131,10 +133,13 @@ LoadedImages read_cifar_folder(const std::string& folder) {
   return from_cifar(batches_in(folder));
 }
 
-Labels read_label_file(const std::string& path) {
-  if (kind_of(path) != Kind::idx) return read_labels(path);
-  const Pixels bytes = read_idx(path);
-  require_file(bytes.shape.size() == 1, path, ": labels must be [N]; got ", to_string(bytes.shape));
+Labels read_label_file(const std::string& path, std::optional<std::int64_t> count) {
+  if (kind_of(path) != Kind::idx) return read_labels(path, count);
+  const Pixels bytes = read_idx(path, [&](const Shape& shape) {
+    require_file(shape.size() == 1, path, ": labels must be [N]; got ", to_string(shape));
+    require_file(!count || shape[0] == *count, path, ": must have a label for each of ",
+                 count.value_or(0), " images; got ", shape[0]);
+  });
   return Labels(bytes.data.begin(), bytes.data.end());
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -21,7 +23,7 @@ bool is_cifar_folder(const std::string& folder);
 
 LoadedImages read_cifar_folder(const std::string& folder);
 
-/// Labels from an .npy or IDX file. @throws Error bad_file.
-Labels read_label_file(const std::string& path);
+/// Labels from an .npy or IDX file, `count` where one is given. @throws Error bad_file.
+Labels read_label_file(const std::string& path, std::optional<std::int64_t> count);
 
 }  // namespace rheo

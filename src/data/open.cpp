@@ -47,14 +47,6 @@ LoadedArray load(const std::string& path, const DatasetOptions& options, const P
   return array;
 }
 
-void replace_labels(LoadedImages& loaded, const std::string& path, const std::string& images) {
-  loaded.labels = read_label_file(path);
-  loaded.class_names.clear();
-  const auto count = static_cast<std::size_t>(loaded.images.shape[0]);
-  require_file(loaded.labels.size() == count, path, ": must have ", count,
-               " labels, as many as images in ", images, "; got ", loaded.labels.size());
-}
-
 }  // namespace
 
 Dataset Dataset::open(const std::string& path, const DatasetOptions& options,
@@ -64,7 +56,10 @@ Dataset Dataset::open(const std::string& path, const DatasetOptions& options,
     LoadedArray array = load(path, options, progress);
     if (auto* points = std::get_if<Tensor>(&array)) return Dataset(std::move(*points));
     auto& loaded = std::get<LoadedImages>(array);
-    if (!options.labels.empty()) replace_labels(loaded, options.labels, path);
+    if (!options.labels.empty()) {
+      loaded.labels = read_label_file(options.labels, loaded.images.shape[0]);
+      loaded.class_names.clear();
+    }
     return Dataset(std::move(loaded.images), std::move(loaded.labels),
                    std::move(loaded.class_names));
   });

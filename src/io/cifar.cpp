@@ -1,6 +1,6 @@
 #include "src/io/cifar.h"
 
-#include <cstddef>
+#include <array>
 #include <cstdint>
 
 #include "src/check.h"
@@ -15,17 +15,12 @@ constexpr int kPlane = kSide * kSide;
 constexpr int kRecord = 1 + kChannels * kPlane;
 constexpr int kClasses = 10;
 
-void append(CifarImages& all, const std::string& path) {
-  const InputFile file(path);
-  require_file(file.size() > 0 && file.size() % kRecord == 0, path,
-               ": a CIFAR-10 file must be whole records of ", kRecord, " bytes; got ", file.size());
-  const std::vector<std::uint8_t> bytes = file.read_rest(0);
-  const std::size_t count = bytes.size() / kRecord;
-  all.images.data.reserve(all.images.data.size() + count * (kRecord - 1));
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint8_t* record = bytes.data() + i * kRecord;
-    require_file(record[0] < kClasses, path, ": CIFAR-10 labels must be 0 to 9; got ",
-                 int{record[0]}, " in record ", i);
+void append(CifarImages& all, const InputFile& file) {
+  std::array<std::uint8_t, kRecord> record;
+  for (std::uint64_t at = 0; at < file.size(); at += kRecord) {
+    file.read(at, record.data(), kRecord);
+    require_file(record[0] < kClasses, file.path(), ": CIFAR-10 labels must be 0 to 9; got ",
+                 int{record[0]}, " in record ", at / kRecord);
     all.labels.push_back(record[0]);
     for (int pixel = 0; pixel < kPlane; ++pixel) {
       for (int c = 0; c < kChannels; ++c) {
@@ -35,11 +30,27 @@ void append(CifarImages& all, const std::string& path) {
   }
 }
 
+/// How many records the files have.
+std::uint64_t records_in(const std::vector<std::string>& paths) {
+  std::uint64_t records = 0;
+  for (const std::string& path : paths) {
+    const InputFile file(path);
+    require_file(file.size() > 0 && file.size() % kRecord == 0, path,
+                 ": a CIFAR-10 file must be whole records of ", kRecord, " bytes; got ",
+                 file.size());
+    records += file.size() / kRecord;
+  }
+  return records;
+}
+
 }  // namespace
 
 CifarImages read_cifar(const std::vector<std::string>& paths) {
   CifarImages all;
-  for (const std::string& path : paths) append(all, path);
+  const std::uint64_t records = records_in(paths);
+  all.labels.reserve(records);
+  all.images.data.reserve(records * (kRecord - 1));
+  for (const std::string& path : paths) append(all, InputFile(path));
   all.images.shape = {static_cast<std::int64_t>(all.labels.size()), kSide, kSide, kChannels};
   return all;
 }

@@ -99,12 +99,13 @@ std::uint64_t skip(IdxBytes& bytes, std::uint64_t count) {
 
 }  // namespace
 
-Pixels read_idx(const std::string& path) try {
+Pixels read_idx(const std::string& path, const std::function<void(const Shape&)>& check) try {
   std::optional<IdxBytes> bytes(std::in_place, path);
   Pixels pixels{read_shape(*bytes), {}};
   const auto count = byte_count(pixels.shape, 1);
   require_file(count && *count <= bytes->limit(), path, ": its IDX header says ",
                to_string(pixels.shape), " bytes, more than the file can hold");
+  check(pixels.shape);
   if (bytes->is_packed() && *count > kLarge) {
     // A small file can unpack to a thousand times as much: memory is taken once it is known whole.
     require_end(*bytes, pixels, *count, skip(*bytes, *count));

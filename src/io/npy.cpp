@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "src/check.h"
 #include "src/io/file.h"
@@ -28,19 +28,19 @@ Array<T> read_values(const InputFile& file, const NpyHeader& header) {
   return array;
 }
 
-template <class T>
-Array<std::int64_t> widened(const InputFile& file, const NpyHeader& header) {
-  const Array<T> narrow = read_values<T>(file, header);
-  Array<std::int64_t> wide{narrow.shape, {}};
-  wide.data.reserve(narrow.data.size());
-  for (const T value : narrow.data) {
-    if constexpr (std::is_same_v<T, std::uint64_t>) {
-      require_file(value <= std::numeric_limits<std::int64_t>::max(), file.path(),
-                   ": values must be below 2^63; got ", value);
-    }
-    wide.data.push_back(static_cast<std::int64_t>(value));
+/// Gives each value in order, from a piece of the file at a time.
+template <class T, class Use>
+void each_value(const InputFile& file, const NpyHeader& header, const Use& use) {
+  constexpr std::uint64_t kPiece = 1 << 16;
+  std::uint64_t left = header.data_bytes / sizeof(T), at = header.data_begin;
+  std::vector<T> piece(std::min(left, kPiece));
+  while (left > 0) {
+    const std::uint64_t count = std::min(left, kPiece);
+    file.read(at, piece.data(), count * sizeof(T));
+    std::for_each_n(piece.begin(), count, use);
+    at += count * sizeof(T);
+    left -= count;
   }
-  return wide;
 }
 
 template <class T>
@@ -64,24 +64,58 @@ void write_array(const std::string& path, const Array<T>& array) {
   file.commit();
 }
 
+/// Looked through before memory is taken for them, which can be four times the file.
 template <class T>
-Labels labels_from(const Array<T>& array, const std::string& path) {
-  if constexpr (std::is_floating_point_v<T>) {
-    fail(Errc::bad_file, path, ": labels must be integers; got ", descr_of<T>());
-  } else {
-    const bool column = array.shape.size() == 2 && array.shape[1] == 1;
-    require_file(array.shape.size() == 1 || column, path, ": labels must be [N] or [N, 1]; got ",
-                 to_string(array.shape));
-    Labels labels;
-    labels.reserve(array.data.size());
-    for (const T value : array.data) {
-      const std::int64_t label = value;  // below INT_MAX, so that the number of classes fits too
-      require_file(label >= 0 && label < std::numeric_limits<int>::max(), path,
-                   ": labels must be from 0 to 2147483646; got ", label, " at ", labels.size());
-      labels.push_back(static_cast<int>(label));
-    }
-    return labels;
+Labels labels_in(const InputFile& file, const NpyHeader& header, int classes) {
+  const auto checked = [&](T label, std::size_t at) {
+    require_file(std::cmp_greater_equal(label, 0) && std::cmp_less(label, classes), file.path(),
+                 ": labels must be from 0 to ", classes - 1, "; got ", +label, " at ", at);
+    return static_cast<int>(label);
+  };
+  std::size_t count = 0;
+  each_value<T>(file, header, [&](T label) { checked(label, count++); });
+  Labels labels;
+  labels.reserve(count);
+  each_value<T>(file, header, [&](T label) { labels.push_back(checked(label, labels.size())); });
+  return labels;
+}
+
+Labels labels_of_any(const InputFile& file, const NpyHeader& header, int classes) {
+  switch (header.kind) {
+    case NpyKind::b1:
+    case NpyKind::u1:
+      return labels_in<std::uint8_t>(file, header, classes);
+    case NpyKind::i1:
+      return labels_in<std::int8_t>(file, header, classes);
+    case NpyKind::i2:
+      return labels_in<std::int16_t>(file, header, classes);
+    case NpyKind::u2:
+      return labels_in<std::uint16_t>(file, header, classes);
+    case NpyKind::i4:
+      return labels_in<std::int32_t>(file, header, classes);
+    case NpyKind::u4:
+      return labels_in<std::uint32_t>(file, header, classes);
+    case NpyKind::i8:
+      return labels_in<std::int64_t>(file, header, classes);
+    case NpyKind::u8:
+      return labels_in<std::uint64_t>(file, header, classes);
+    case NpyKind::f4:
+    case NpyKind::f8:
+      break;
   }
+  fail(Errc::bad_file, file.path(), ": labels must be integers; got ", name_of(header.kind));
+}
+
+Labels checked_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
+  const InputFile file(path);
+  const NpyHeader header = read_npy_header(file);
+  const Shape& shape = header.shape;
+  const bool column = shape.size() == 2 && shape[1] == 1;
+  require_file(shape.size() == 1 || column, path, ": labels must be [N] or [N, 1]; got ",
+               to_string(shape));
+  require_file(!count || shape[0] == *count, path, ": must have a label for each of ",
+               count.value_or(0), " images; got ", shape[0]);
+  return labels_of_any(file, header, classes);
 }
 
 NpyArray read_any(const std::string& path) {
@@ -98,20 +132,10 @@ NpyArray read_any(const std::string& path) {
       return read_values<float>(file, header);
     case NpyKind::f8:
       return read_values<double>(file, header);
-    case NpyKind::b1:
-      return widened<std::uint8_t>(file, header);
-    case NpyKind::i1:
-      return widened<std::int8_t>(file, header);
-    case NpyKind::i2:
-      return widened<std::int16_t>(file, header);
-    case NpyKind::u2:
-      return widened<std::uint16_t>(file, header);
-    case NpyKind::u4:
-      return widened<std::uint32_t>(file, header);
-    case NpyKind::u8:
-      return widened<std::uint64_t>(file, header);
+    default:
+      fail(Errc::bad_file, path, ": must be uint8, int32, int64, float32 or float64; got ",
+           name_of(header.kind));
   }
-  fail(Errc::bad_file, path, ": its type is not one that can be read");
 }
 
 }  // namespace
@@ -125,10 +149,8 @@ void write_npy(const std::string& path, const NpyArray& array) {
           [&] { std::visit([&](const auto& typed) { write_array(path, typed); }, array); });
 }
 
-Labels read_labels(const std::string& path) {
-  return guarded(path.c_str(), [&] {
-    return std::visit([&](const auto& array) { return labels_from(array, path); }, read_any(path));
-  });
+Labels read_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
+  return guarded(path.c_str(), [&] { return checked_labels(path, count, classes); });
 }
 
 }  // namespace rheo

@@ -161,11 +161,8 @@ class HeaderParser {
   bool has_shape_ = false;
 };
 
-std::uint64_t size_of(NpyKind kind) {
-  for (const NamedKind& named : kKinds) {
-    if (named.kind == kind) return named.size;
-  }
-  return 0;
+const NamedKind& named(NpyKind kind) {
+  return *std::find_if(kKinds.begin(), kKinds.end(), [&](auto& n) { return n.kind == kind; });
 }
 
 struct Text {
@@ -199,12 +196,16 @@ Text read_text(const InputFile& file) {
 
 }  // namespace
 
+std::string_view name_of(NpyKind kind) {
+  return named(kind).name;
+}
+
 NpyHeader read_npy_header(const InputFile& file) {
   const std::string& path = file.path();
   const Text text = read_text(file);
   NpyHeader header = HeaderParser(text.text, path).parse();
   header.data_begin = text.end;
-  const auto bytes = byte_count(header.shape, size_of(header.kind));
+  const auto bytes = byte_count(header.shape, named(header.kind).size);
   require_file(bytes.has_value(), path, ": its shape ", to_string(header.shape),
                " must not overflow 64 bits");
   require_file(*bytes == file.size() - header.data_begin, path, ": its shape ",

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "rheo/tensor.h"
 #include "src/io/file.h"
@@ -20,6 +21,9 @@ struct NpyHeader {
 
 /// @throws Error bad_file naming path, rule and value.
 NpyHeader read_npy_header(const InputFile& file);
+
+/// As NumPy names it: "i4".
+std::string_view name_of(NpyKind kind);
 
 /// The bytes before the data, version 1.0, as NumPy writes them.
 std::string npy_header(const std::string& descr, const Shape& shape);

@@ -18,18 +18,30 @@ const char* dtype_of(const ParameterInfo& tensor) {
   return tensor.kind == ParameterInfo::Kind::permutation ? "I32" : "F32";
 }
 
+/// A tensor's values where they lie in the file's data.
 template <class T>
-std::vector<T> stored(const SafetensorsFile& file, const SafetensorsEntry& entry) {
-  std::vector<T> values((entry.end - entry.begin) / sizeof(T));
-  if (!values.empty())
-    std::memcpy(values.data(), file.data.data() + entry.begin, values.size() * sizeof(T));
-  return values;
-}
+class Stored {
+ public:
+  Stored(const SafetensorsFile& file, const SafetensorsEntry& entry)
+      : from_(file.data.data() + entry.begin), size_((entry.end - entry.begin) / sizeof(T)) {}
 
-void check_permutation(const std::string& path, const std::string& name,
-                       const std::vector<int>& p) {
+  std::size_t size() const { return size_; }
+
+  T operator[](std::size_t i) const {
+    T value;
+    std::memcpy(&value, from_ + i * sizeof value, sizeof value);
+    return value;
+  }
+
+ private:
+  const std::uint8_t* from_;
+  std::size_t size_;
+};
+
+void check_permutation(const std::string& path, const std::string& name, const Stored<int>& p) {
   std::vector<bool> seen(p.size());
-  for (int i : p) {
+  for (std::size_t at = 0; at < p.size(); ++at) {
+    const int i = p[at];
     const bool inside = i >= 0 && i < static_cast<int>(p.size());
     require_file(inside && !seen[inside ? i : 0], path, ": ", name, " must hold each of 0..",
                  p.size() - 1, " once; got ", i, inside ? " twice" : "");
@@ -38,7 +50,7 @@ void check_permutation(const std::string& path, const std::string& name,
 }
 
 void check_values(const std::string& path, const ParameterInfo& tensor,
-                  const std::vector<float>& values) {
+                  const Stored<float>& values) {
   const bool sign = tensor.kind == ParameterInfo::Kind::sign;
   for (std::size_t i = 0; i < values.size(); ++i) {
     require_file(std::isfinite(values[i]), path, ": ", tensor.name, " must be finite; value ", i,
@@ -48,18 +60,18 @@ void check_values(const std::string& path, const ParameterInfo& tensor,
   }
 }
 
-/// The tensor's values as floats, checked.
-std::vector<float> checked_values(const std::string& path, const SafetensorsFile& file,
-                                  const ParameterInfo& tensor) {
-  const SafetensorsEntry& entry = *file.find(tensor.name);
-  if (tensor.kind == ParameterInfo::Kind::permutation) {
-    const auto permutation = stored<int>(file, entry);
-    check_permutation(path, tensor.name, permutation);
-    return {permutation.begin(), permutation.end()};
-  }
-  auto values = stored<float>(file, entry);
-  check_values(path, tensor, values);
+/// As floats.
+template <class T>
+std::vector<float> values_of(const Stored<T>& stored) {
+  std::vector<float> values(stored.size());
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(stored[i]);
   return values;
+}
+
+std::vector<float> values_of(const SafetensorsFile& file, const ParameterInfo& tensor) {
+  const SafetensorsEntry& entry = *file.find(tensor.name);
+  if (tensor.kind == ParameterInfo::Kind::permutation) return values_of(Stored<int>(file, entry));
+  return values_of(Stored<float>(file, entry));
 }
 
 void check_tensors(const std::string& path, const SafetensorsFile& file, const Layout& layout) {
@@ -70,6 +82,10 @@ void check_tensors(const std::string& path, const SafetensorsFile& file, const L
                  dtype_of(tensor), "; got ", entry->dtype);
     require_file(entry->shape == tensor.shape, path, ": ", tensor.name, " must be ",
                  to_string(tensor.shape), " by the config; got ", to_string(entry->shape));
+    if (tensor.kind == ParameterInfo::Kind::permutation)
+      check_permutation(path, tensor.name, {file, *entry});
+    else
+      check_values(path, tensor, {file, *entry});
   }
   std::vector<std::string> known;
   for (const ParameterInfo& tensor : layout.tensors) known.push_back(tensor.name);
@@ -167,10 +183,8 @@ CheckpointInfo inspect_checkpoint(const std::string& path) {
     const Layout layout(info.config, Dtype::f32);
     check_tensors(path, file, layout);
     checked_initialized(path, file);
-    for (const ParameterInfo& tensor : layout.tensors) {
-      checked_values(path, file, tensor);
+    for (const ParameterInfo& tensor : layout.tensors)
       info.tensors.push_back({tensor.name, dtype_of(tensor), tensor.shape});
-    }
     info.metadata = file.metadata;
     info.parameters = layout.parameters;
     info.bytes = static_cast<std::int64_t>(file.size);
@@ -181,13 +195,15 @@ CheckpointInfo inspect_checkpoint(const std::string& path) {
 Model Model::Impl::loaded(const SafetensorsFile& file, const std::string& path,
                           const Compute& compute) {
   const ModelConfig config = checked_config(path, file);
-  // Before the model is made: its memory is then no more than a few times the file's, but for the
-  // matrices of fixed permutations, of a file a list each: at most 8 MB a step.
+  // All checks come before the model is made: what is refused costs no more than the file. That of
+  // a good one is a few times the file, but for the matrices of fixed permutations, of a file a
+  // list each: at most 8 MB a step.
   check_tensors(path, file, Layout(config, Dtype::f32));
+  const bool initialized = checked_initialized(path, file);
   auto impl = std::make_unique<Impl>(config, compute);
   for (const ParameterInfo& tensor : impl->layout.tensors)
-    impl->write(tensor, checked_values(path, file, tensor));
-  impl->initialized = checked_initialized(path, file);
+    impl->write(tensor, values_of(file, tensor));
+  impl->initialized = initialized;
   return Model(std::move(impl));
 }
 

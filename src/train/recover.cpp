@@ -72,10 +72,13 @@ void Trainer::Impl::require_sound() {
   model.flow.forward(buffers_, model.weights(), x, labels, nullptr);
   std::vector<double> log_prob(options_.batch);
   model.queue.download(log_prob.data(), buffers_.log_prob, log_prob.size() * sizeof(double));
-  for (std::int64_t n = 0; n < options_.batch; ++n)
-    if (!std::isfinite(log_prob[n]))
-      fail(Errc::diverged, kWho,
-           model.bad_layer(x + n * model.config.dims(), labels ? labels + n : nullptr));
+  for (std::int64_t n = 0; n < options_.batch; ++n) {
+    if (std::isfinite(log_prob[n])) continue;
+    const std::string layer =
+        model.bad_layer(x + n * model.config.dims(), labels ? labels + n : nullptr);
+    fail(Errc::diverged, kWho, "log p of an image of its last batch is ", log_prob[n], "; ",
+         layer.empty() ? "no layer is at fault when it is made again" : layer);
+  }
 }
 
 }  // namespace rheo

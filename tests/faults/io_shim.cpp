@@ -4,12 +4,15 @@
 //   RHEO_FAULT_FOLDER   the folder, as an absolute path without links
 //   RHEO_FAULT_LOG      a file outside of it that gets a line "<call> <path>" for each call
 //   RHEO_FAULT_AT       the call that fails, from 1; 0: none
-//   RHEO_FAULT_KIND     ENOSPC, EIO, EDQUOT, ESTALE, EINTR, or short: a write of half the bytes
+//   RHEO_FAULT_KIND     ENOSPC, EIO, EDQUOT, ESTALE, EINTR, or short: a write of half the bytes; or
+//                       KILL: the call ends the process; or no_exchange: whatever `at` is, two
+//                       names cannot change places
 //   RHEO_FAULT_LASTING  1: every later call fails too; of EINTR every other one
 
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -101,6 +104,7 @@ Answer answer_to(const char* call, const std::string& path, Waits waits, bool wr
   const bool alternate = all.kind == "EINTR" && (number - all.at) % 2 != 0;
   if (all.at == 0 || number < all.at || (number > all.at && (!all.lasting || alternate)))
     return Answer::proceed;
+  if (all.kind == "KILL") ::kill(::getpid(), SIGKILL);
   if (all.kind == "short") return writes ? Answer::half : Answer::proceed;
   if (all.kind == "EINTR" && waits == Waits::no) return Answer::proceed;
   errno = all.error();
@@ -219,6 +223,10 @@ int rename(const char* from, const char* to) noexcept {
 int renameat2(int from_folder, const char* from, int to_folder, const char* to,
               unsigned flags) noexcept {
   static auto* const real = next<int(int, const char*, int, const char*, unsigned)>("renameat2");
+  if (flags != 0 && orders().kind == "no_exchange") {
+    errno = EINVAL;
+    return -1;
+  }
   return on_path("rename", path_at(to_folder, to),
                  [&] { return real(from_folder, from, to_folder, to, flags); });
 }

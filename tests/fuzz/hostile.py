@@ -6,6 +6,7 @@ with `info`, configs with `train --config`, the others as data. Images go into a
 
 import gzip
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -52,6 +53,28 @@ def with_header(change):
     header, data = model()
     change(header)
     return framed(header, data)
+
+
+def wide_model(hidden, last):
+    """As `model`, of this width, all zero but for the signs and the last value."""
+    header, _ = model()
+    metadata = header.pop("__metadata__")
+    config = json.dumps({**json.loads(metadata["config"]), "hidden": hidden})
+    at, signs = 0, 0
+    for name, entry in header.items():
+        wide = {"conv1.weight": (0,), "conv1.bias": (0,), "conv1.log_scale": (0,), "conv2.weight": (0, 1),
+                "conv2.bias": (0,), "conv2.log_scale": (0,), "conv3.weight": (3,)}
+        for axis in wide.get(".".join(name.split(".")[-2:]), ()):
+            entry["shape"][axis] = hidden
+        signs = at if name.endswith("sign") else signs
+        entry["data_offsets"] = [at, at + 4 * math.prod(entry["shape"])]
+        at = entry["data_offsets"][1]
+    data = bytearray(at)
+    data[signs:signs + 16] = struct.pack("<4f", 1, 1, 1, 1)
+    names = header["levels.0.steps.0.invconv.permutation"]["data_offsets"]
+    data[slice(*names)] = struct.pack("<4i", 0, 1, 2, 3)
+    data[-4:] = last
+    return framed({"__metadata__": {**metadata, "config": config}, **header}, bytes(data))
 
 
 def structures():
@@ -320,4 +343,24 @@ def images():
          + scan(0, 63, b""), "table 0x00 was not defined"),
         ("five.jpg", jpeg_start(8, 8, components=5) + scan(0, 63, b""), "whole JPEG; "),
         ("cut.jpg", jpeg[:-30], "Premature end of JPEG file"),
+    ]
+
+
+def large():
+    """Files of over 100 MB whose damage shows late: a name, what makes the bytes, a part of the message."""
+    nan = struct.pack("<f", float("nan"))
+    double_nan = struct.pack("<d", float("nan"))
+    return [
+        ("weight.safetensors", lambda: wide_model(5200, nan), "prior.log_sd must be finite; value 3 is"),
+        ("floats.npy", lambda: npy(described(f"({30 * M}, 1)", "<f4"), bytes(120 * M - 4) + nan),
+         "got nan in row 29999999, column 0"),
+        ("doubles.npy", lambda: npy(described(f"({25 * M}, 1)", "<f8"), bytes(200 * M - 8) + double_nan),
+         "got nan in row 24999999, column 0"),
+        ("label.bin", lambda: bytes(3073 * 39_999) + b"\xc8" + bytes(3072), "got 200 in record 39999"),
+        ("channels-idx4.gz", lambda: gzip.compress(idx((10 * M, 2, 2, 5), bytes(200 * M)), 1),
+         "got [10000000, 2, 2, 5]"),
+        ("shorts.npy", lambda: npy(described(f"({60 * M}, 1)", "<i2"), bytes(120 * M)),
+         "float32 or float64; got i2"),
+        ("labels.npy", lambda: npy(described(f"({120 * M},)"), bytes(120 * M)),
+         "must have a label for each of 4 images; got 120000000"),
     ]

@@ -117,6 +117,17 @@ class HostileTest(unittest.TestCase):
     def test_images(self):
         self.each(hostile.images(), lambda p: self.score(p.parent), folders=True)
 
+    def test_large_files(self):
+        for name, make, part in hostile.large():
+            with self.subTest(name):
+                path = FOLDER / name
+                path.write_bytes(make())
+                words = ["info", path] if name.endswith(".safetensors") else self.score(path)
+                if name.startswith("labels"):
+                    words = ["train", self.data, "--labels", path, "--run", FOLDER / "run"]
+                self.refuse(name, path.stat().st_size, part, *words)
+                path.unlink()
+
     def test_what_is_no_file(self):
         """None of these keeps the program waiting."""
         pipe, loop = FOLDER / "pipe.safetensors", FOLDER / "loop.safetensors"
