@@ -73,9 +73,9 @@ struct FlowBuffers {
     float* dstate;  // [P, C]
     float* turn;    // [P, C] between passes of an autoregressive layer; null in other flows
     std::vector<Step> steps;
-    Columns split_columns;
-    float* split;   // [P, C] mean and log_sd
-    float* dsplit;  // [P, C]
+    Columns split_columns;  // in the room of dcolumns; null data: the split has no network
+    float* split;           // [P, C] mean and log_sd
+    float* dsplit;          // [P, C]
   };
 
   std::int64_t count;  // images
@@ -93,7 +93,7 @@ struct FlowBuffers {
     void* dh2;      // [rows, hidden]
   };
   Scratch scratch[Queue::kSides];
-  float* dcolumns;  // [P, stride]
+  float* dcolumns;  // [P, stride] of the level at hand; while a split is at work, its columns
   float* sums;      // workspace of step_backward
   Partials partials;
   int partials_used;

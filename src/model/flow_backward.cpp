@@ -44,6 +44,11 @@ void Flow::split_backward(const FlowBuffers& b, const Weights& w, const WeightGr
   if (!learned) return;
   const ProductFold& split = layout_.split(l);
   const std::int64_t rows = level.grid.pixels();
+  StepArgs columns{};  // those of the forward pass, whose room others have used since
+  columns.grid = level.grid, columns.channels = layout_.levels[l].channels;
+  columns.from = level.state;
+  columns.columns = level.split_columns;
+  backend_.step_forward(columns, stream());
   backend_.linear_backward_weights({.rows = rows,
                                     .in = split.stride,
                                     .out = split.out,

@@ -13,7 +13,7 @@ Columns without_room(const LevelLayout& level, Dtype type, bool edge) {
 
 /// The largest of each over all levels.
 struct Extents {
-  std::int64_t pixels = 0, raw = 0, columns = 0, taps = 0, sums = 0;
+  std::int64_t pixels = 0, raw = 0, columns = 0, split_columns = 0, taps = 0, sums = 0;
 };
 
 }  // namespace
@@ -83,7 +83,7 @@ FlowBuffers::Level Flow::plan_level(Arena& arena, int l, const FlowBuffers& b,
     buffers.steps.push_back(plan_step(arena, level, b, shared, k + 1 == config_.steps));
   buffers.split_columns = without_room(level, Dtype::f32, config_.edge_bias);
   if (level.has_split && layout_.has_learned_splits()) {
-    buffers.split_columns.data = arena.take<float>(pixels * level.columns_stride);
+    buffers.split_columns.data = b.dcolumns;
     buffers.split = arena.take<float>(size);
     if (backward) buffers.dsplit = arena.take<float>(size);
   }
@@ -116,12 +116,15 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
     most.pixels = std::max(most.pixels, pixels);
     most.raw = std::max(most.raw, pixels * coupling_kept(kind(), level.moved));
     most.columns = std::max(most.columns, pixels * level.columns_stride);
+    if (level.has_split && layout_.has_learned_splits())
+      most.split_columns = std::max(most.split_columns, pixels * level.columns_stride);
     most.taps = std::max(most.taps, pixels * level.taps * outputs(level));
     most.sums =
         std::max(most.sums, step_backward_workspace(grid, kind(), level.channels, level.moved,
                                                     level.taps, learns_mixes()));
     b.partials_used += tiles_of(grid) * (config_.steps + 1);
   }
+  b.dcolumns = arena.take<float>(keep == Keep::nothing ? most.split_columns : most.columns);
   FlowBuffers::Step shared{};
   if (keep != Keep::full) shared.columns.data = arena.take_bytes(most.columns * size_of(network_));
   if (keep == Keep::invert) shared.hidden = plan_hidden(arena, most.pixels, false, true, true);
@@ -133,7 +136,6 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
   b.partials = {arena.take<float>(count * b.partials_used), b.partials_used};
   b.log_prob = arena.take<double>(count);
   if (keep == Keep::nothing) return b;
-  b.dcolumns = arena.take<float>(most.columns);
   b.sums = arena.take<float>(most.sums);
   return b;
 }
