@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "cli/failure.h"
@@ -77,18 +76,14 @@ Metrics::~Metrics() {
 Metrics::Past Metrics::cut_after(std::int64_t step, const std::function<bool(std::int64_t)>& has) {
   Past past;
   const std::string text = read_text(path_);
-  std::size_t begin = 0, kept = 0;
-  bool cut = false;
-  for (std::size_t end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
-    const std::optional<Line> line = parsed(text.substr(begin, end - begin));
-    if (!line && !cut && end + 1 < text.size())
+  std::size_t kept = 0;
+  for (std::size_t end; (end = text.find('\n', kept)) != text.npos; kept = end + 1) {
+    const std::optional<Line> line = parsed(text.substr(kept, end - kept));
+    if (!line && end + 1 < text.size())
       fail(Errc::bad_file, "{}: byte {} begins no line of metrics; mend or remove that line", path_,
-           begin);
-    if (line) past.newest = std::max(past.newest, line->step);
-    cut = cut || !line || line->step > step;
-    if (cut) continue;
+           kept);
+    if (!line || line->step > step) break;
     note(*line, has, past);
-    kept = end + 1;
   }
   if (retried([&] { return ftruncate(file_, static_cast<off_t>(kept)); }) != 0)
     fail_errno(path_, "truncate");

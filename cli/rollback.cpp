@@ -58,7 +58,12 @@ void Training::gone_back(std::int64_t from, const std::string& reason,
   past_ = cut_metrics();
   past_.time = time;
   if (run_.has(past_.best_step)) run_.link("best", past_.best_step);
-  tell_of_rollback(from, reason);
+  metrics_.append({{"step", step},
+                   {"time", past_.time + elapsed()},
+                   {"split", "rollback"},
+                   {"from", from},
+                   {"reason", reason}});
+  metrics_.sync();
   saved_step_ = step, validated_step_ = past_.tested, refusals_ = 0;
   first_step_ = std::min(first_step_, step);
   progress_.note(fmt::format("{}/{}  {}", from, routine_.updates, reason));
@@ -66,12 +71,10 @@ void Training::gone_back(std::int64_t from, const std::string& reason,
                              routine_.updates));
 }
 
-void Training::tell_of_rollback(std::int64_t from, const std::string& reason) {
-  metrics_.append({{"step", trainer_.steps_done()},
-                   {"time", past_.time + elapsed()},
-                   {"split", "rollback"},
-                   {"from", from},
-                   {"reason", reason}});
+/// A run that was killed after it went back, before that line was written: what is known of it.
+void Training::mend_rollback() {
+  if (past_.rollbacks >= trainer_.rollbacks()) return;
+  metrics_.append({{"step", first_step_}, {"time", past_.time}, {"split", "rollback"}});
   metrics_.sync();
 }
 

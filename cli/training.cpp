@@ -45,8 +45,7 @@ Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* tes
     // A run that was killed after a test may not have come to what follows one.
     if (run.has(past_.best_step)) run.link("best", past_.best_step);
     run.prune(routine.keep);
-    if (past_.rollbacks < trainer.rollbacks())
-      tell_of_rollback(past_.newest, "the run was killed as it went back");
+    mend_rollback();
   }
   validated_step_ = past_.tested;
 }

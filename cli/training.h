@@ -49,7 +49,7 @@ class Training {
   void go_back(const std::string& reason);
   void gone_back(std::int64_t from, const std::string& reason,
                  const std::vector<std::int64_t>& damaged);
-  void tell_of_rollback(std::int64_t from, const std::string& reason);
+  void mend_rollback();
   Metrics::Past cut_metrics();
   void keep_record(const StepReport& report, double seconds);
   void show(double fraction);

@@ -108,7 +108,7 @@ TEST(IdxTest, LabelsBesideTheImagesAreFound) {
   EXPECT_EQ(Dataset::open(folder.write("u-images.idx3-ubyte.gz", gzip(images))).classes(), 3);
   folder.write("t-labels-idx1-ubyte.gz", gzip(idx({2}, {0, 1})));
   expect_refused(folder / "t-images-idx3-ubyte.gz",
-                 "must have a label for each of 3 images; got 2");
+                 "t-labels-idx1-ubyte.gz: must have a label for each of 3 images; got 2");
 }
 
 TEST(IdxTest, MalformedHeadersAreRefused) {

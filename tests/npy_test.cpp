@@ -89,7 +89,7 @@ TEST(NpyTest, OtherTypesAndOrdersAreRefused) {
   expect_refused(file_of("{'descr': [('a', '<f4')], 'shape': (1,), 'fortran_order': False}", {}),
                  "must be of one number type, not of records");
   expect_refused(file_of(dictionary("<i2", "(1,)"), Bytes(2)),
-                 "must be uint8, int32, int64, float32 or float64; got i2");
+                 "must be uint8, int32, int64, float32 or float64; got int16");
 }
 
 TEST(NpyTest, MalformedHeadersAreRefused) {
@@ -196,6 +196,19 @@ TEST(NpyTest, LabelsComeFromAnyIntegerType) {
   EXPECT_EQ(labels("<u8", {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), expected);
 }
 
+TEST(NpyTest, LabelsOfMoreThanAPiece) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "y.npy";
+  constexpr int kCount = (1 << 17) + 2;
+  Array<std::int32_t> labels{{kCount}, {}};
+  for (int i = 0; i < kCount; ++i) labels.data.push_back(i);
+  write_npy(path, labels);
+  EXPECT_EQ(read_labels(path, kCount, kCount), labels.data);
+  labels.data.back() = -5;
+  write_npy(path, labels);
+  expect_error(Errc::bad_file, "got -5 for image 131073", [&] { read_labels(path); });
+}
+
 TEST(NpyTest, WrongLabelsAreRefused) {
   const TemporaryFolder folder;
   const std::string path = folder / "y.npy";
@@ -203,18 +216,24 @@ TEST(NpyTest, WrongLabelsAreRefused) {
     write_npy(path, labels);
     expect_error(Errc::bad_file, path + ": labels must be " + part, [&] { read_labels(path); });
   };
-  refuse(Array<float>{{1}, {1}}, "integers; got f4");
-  refuse(Array<std::int32_t>{{2}, {0, -1}}, "from 0 to 2147483646; got -1 at 1");
-  refuse(Array<std::int64_t>{{1}, {2147483647}}, "from 0 to 2147483646; got 2147483647 at 0");
+  refuse(Array<float>{{1}, {1}}, "integers; got float32");
+  refuse(Array<std::int32_t>{{2}, {0, -1}}, "from 0 to 2147483646; got -1 for image 1");
+  refuse(Array<std::int64_t>{{1}, {2147483647}},
+         "from 0 to 2147483646; got 2147483647 for image 0");
   refuse(Array<std::int32_t>{{1, 2}, {0, 1}}, "[N] or [N, 1]; got [1, 2]");
   refuse(Array<std::int32_t>{{}, {0}}, "[N] or [N, 1]; got []");
   write_npy(path, Array<std::uint8_t>{{2}, {0, 3}});
   expect_error(Errc::bad_file, "must have a label for each of 3 images; got 2",
                [&] { read_labels(path, 3); });
-  expect_error(Errc::bad_file, "must be from 0 to 2; got 3 at 1", [&] { read_labels(path, 2, 3); });
+  expect_error(Errc::bad_file, "must be from 0 to 2; got 3 for image 1",
+               [&] { read_labels(path, 2, 3); });
+  expect_error(Errc::invalid_argument, "classes must be at least 1; got 0",
+               [&] { read_labels(path, 2, 0); });
+  expect_error(Errc::invalid_argument, "count must be at least 0; got -1",
+               [&] { read_labels(path, -1); });
   const std::string wide =
       folder.write("w.npy", file_of(dictionary("<u8", "(1,)"), Bytes(8, 0xff)));
-  expect_error(Errc::bad_file, "to 2147483646; got 18446744073709551615 at 0",
+  expect_error(Errc::bad_file, "to 2147483646; got 18446744073709551615 for image 0",
                [&] { read_labels(wide); });
 }
 

@@ -15,6 +15,7 @@
 #include "src/io/cifar.h"
 #include "src/io/file.h"
 #include "src/io/idx.h"
+#include "src/io/npy_values.h"
 
 namespace rheo {
 namespace {
@@ -78,46 +79,54 @@ std::string idx_labels_beside(const std::string& path) {
   return "";
 }
 
-void require_images(const Shape& shape, const std::string& path) {
-  const bool plain = shape.size() == 3 || (shape.size() == 4 && shape[3] <= 4);
-  const bool good =
-      plain && std::all_of(shape.begin(), shape.end(), [](auto dim) { return dim > 0; });
+/// [N, H, W] is [N, H, W, 1].
+Shape image_shape(Shape shape, const std::string& path) {
+  const Shape found = shape;
+  if (shape.size() == 3) shape.push_back(1);
+  const bool good = shape.size() == 4 && shape[3] <= 4 &&
+                    std::all_of(shape.begin(), shape.end(), [](auto dim) { return dim >= 1; });
   require_file(good, path, ": images must be [N, H, W] or [N, H, W, C], C = 1 to 4, none 0; got ",
-               to_string(shape));
+               to_string(found));
+  return shape;
 }
 
-/// [N, H, W] becomes [N, H, W, 1].
-LoadedImages from_bytes(Pixels images, const std::string& path) {
-  require_images(images.shape, path);
-  if (images.shape.size() == 3) images.shape.push_back(1);
-  return {std::move(images), {}, {}};
-}
-
-LoadedImages from_idx(const std::string& path, bool with_labels) {
-  const auto check = [&](const Shape& shape) { require_images(shape, path); };
-  LoadedImages loaded = from_bytes(read_idx(path, check), path);
+LoadedImages from_idx(const std::string& path, bool with_labels, const Judge& judge) {
+  LoadedImages loaded{
+      read_idx(path, [&](const Shape& shape) { judge(image_shape(shape, path)); }), {}, {}};
+  loaded.images.shape = image_shape(loaded.images.shape, path);
   const std::string labels = idx_labels_beside(path);
   if (with_labels && !labels.empty())
     loaded.labels = read_label_file(labels, loaded.images.shape[0]);
   return loaded;
 }
 
-LoadedArray from_npy(const std::string& path) {
-  NpyArray array = read_npy(path);
-  if (auto* images = std::get_if<Pixels>(&array)) return from_bytes(std::move(*images), path);
-  return points_from(std::move(array), path);
+LoadedArray from_npy(const std::string& path, const Judge& judge) {
+  const InputFile file(path);
+  NpyHeader header = read_npy_header(file);
+  if (header.kind == NpyKind::u1) {
+    header.shape = image_shape(header.shape, path);
+    judge(header.shape);
+    return LoadedImages{read_values<std::uint8_t>(file, header), {}, {}};
+  }
+  const bool floats = header.kind == NpyKind::f4 || header.kind == NpyKind::f8;
+  require_file(
+      floats && header.shape.size() == 2, path,
+      ": must hold images, uint8 [N, H, W] or [N, H, W, C], or points, floats [N, D]; got ",
+      name_of(header.kind), " ", to_string(header.shape));
+  judge(header.shape);
+  return read_points(file, header);
 }
 
 }  // namespace
 
-LoadedArray read_array_file(const std::string& path, bool with_labels) {
+LoadedArray read_array_file(const std::string& path, bool with_labels, const Judge& judge) {
   switch (kind_of(path)) {
     case Kind::cifar:
       return from_cifar({path});
     case Kind::idx:
-      return from_idx(path, with_labels);
+      return from_idx(path, with_labels, judge);
     case Kind::npy:
-      return from_npy(path);
+      return from_npy(path, judge);
     case Kind::other:
       break;
   }
@@ -133,12 +142,12 @@ LoadedImages read_cifar_folder(const std::string& folder) {
   return from_cifar(batches_in(folder));
 }
 
-Labels read_label_file(const std::string& path, std::optional<std::int64_t> count) {
+Labels read_label_file(const std::string& path, std::int64_t count) {
   if (kind_of(path) != Kind::idx) return read_labels(path, count);
   const Pixels bytes = read_idx(path, [&](const Shape& shape) {
     require_file(shape.size() == 1, path, ": labels must be [N]; got ", to_string(shape));
-    require_file(!count || shape[0] == *count, path, ": must have a label for each of ",
-                 count.value_or(0), " images; got ", shape[0]);
+    require_file(shape[0] == count, path, ": must have a label for each of ", count,
+                 " images; got ", shape[0]);
   });
   return Labels(bytes.data.begin(), bytes.data.end());
 }

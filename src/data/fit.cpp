@@ -109,19 +109,20 @@ void copy_centred(const std::uint8_t* source, Size from, std::uint8_t* target, S
   }
 }
 
+}  // namespace
+
+std::string to_string(Size size) {
+  return std::to_string(size.height) + "x" + std::to_string(size.width);
+}
+
 void require_fit(Size from, Size to, Fit fit, const std::string& who) {
+  if (from == to) return;
   require_file(fit != Fit::refuse, who, ": images must be ", to_string(to), "; got ",
                to_string(from), ": crop, pad or resize");
   require_file(fit != Fit::crop || (from.height >= to.height && from.width >= to.width), who,
                ": images to crop must be at least ", to_string(to), "; got ", to_string(from));
   require_file(fit != Fit::pad || (from.height <= to.height && from.width <= to.width), who,
                ": images to pad must be at most ", to_string(to), "; got ", to_string(from));
-}
-
-}  // namespace
-
-std::string to_string(Size size) {
-  return std::to_string(size.height) + "x" + std::to_string(size.width);
 }
 
 Pixels fitted(Pixels images, Size size, Fit fit, const std::string& who) {

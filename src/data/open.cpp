@@ -22,28 +22,32 @@ void require_options(const DatasetOptions& options) {
 }
 
 /// Points are as they are.
-void require_plain(const std::string& path, const Tensor& points, const DatasetOptions& options) {
+void require_plain(const std::string& path, const Shape& points, const DatasetOptions& options) {
   require_file(options.height == 0 && options.width == 0 && options.fit == Fit::refuse, path,
-               ": must hold images, to bring to a size; got points ", to_string(points.shape));
+               ": must hold images, to bring to a size; got points ", to_string(points));
   require_file(options.labels.empty(), path, ": must hold images, to have labels; got points ",
-               to_string(points.shape));
+               to_string(points));
+}
+
+Size wanted_size(const Shape& images, const DatasetOptions& options) {
+  return {options.height > 0 ? options.height : images[1],
+          options.width > 0 ? options.width : images[2]};
 }
 
 LoadedArray load(const std::string& path, const DatasetOptions& options, const Progress& progress) {
   std::error_code error;
   const bool folder = std::filesystem::is_directory(path, error);
   if (folder && !is_cifar_folder(path)) return read_folder(path, options, progress);
-  LoadedArray array =
-      folder ? LoadedArray(read_cifar_folder(path)) : read_array_file(path, options.labels.empty());
-  if (const auto* points = std::get_if<Tensor>(&array)) {
-    require_plain(path, *points, options);
-    return array;
+  const auto judge = [&](const Shape& shape) {
+    if (shape.size() == 2) return require_plain(path, shape, options);
+    require_fit({shape[1], shape[2]}, wanted_size(shape, options), options.fit, path);
+  };
+  LoadedArray array = folder ? LoadedArray(read_cifar_folder(path))
+                             : read_array_file(path, options.labels.empty(), judge);
+  if (auto* loaded = std::get_if<LoadedImages>(&array)) {
+    const Size size = wanted_size(loaded->images.shape, options);
+    loaded->images = fitted(std::move(loaded->images), size, options.fit, path);
   }
-  auto& loaded = std::get<LoadedImages>(array);
-  Size size{loaded.images.shape[1], loaded.images.shape[2]};
-  if (options.height > 0) size.height = options.height;
-  if (options.width > 0) size.width = options.width;
-  loaded.images = fitted(std::move(loaded.images), size, options.fit, path);
   return array;
 }
 

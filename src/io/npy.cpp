@@ -8,40 +8,13 @@
 #include "src/check.h"
 #include "src/io/file.h"
 #include "src/io/npy_header.h"
+#include "src/io/npy_values.h"
 #include "src/io/sizes.h"
 
 namespace rheo {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "arrays are read as they lie");
-
-/// The file's values as they are.
-template <class T>
-Array<T> read_values(const InputFile& file, const NpyHeader& header) {
-  Array<T> array{header.shape, {}};
-  try {
-    array.data.resize(header.data_bytes / sizeof(T));
-  } catch (const std::exception&) {  // bad_alloc or length_error
-    fail(Errc::out_of_memory, file.path(), ": no memory for its ", header.data_bytes, " bytes");
-  }
-  file.read(header.data_begin, array.data.data(), header.data_bytes);
-  return array;
-}
-
-/// Gives each value in order, from a piece of the file at a time.
-template <class T, class Use>
-void each_value(const InputFile& file, const NpyHeader& header, const Use& use) {
-  constexpr std::uint64_t kPiece = 1 << 16;
-  std::uint64_t left = header.data_bytes / sizeof(T), at = header.data_begin;
-  std::vector<T> piece(std::min(left, kPiece));
-  while (left > 0) {
-    const std::uint64_t count = std::min(left, kPiece);
-    file.read(at, piece.data(), count * sizeof(T));
-    std::for_each_n(piece.begin(), count, use);
-    at += count * sizeof(T);
-    left -= count;
-  }
-}
 
 template <class T>
 constexpr const char* descr_of() {
@@ -64,12 +37,13 @@ void write_array(const std::string& path, const Array<T>& array) {
   file.commit();
 }
 
-/// Looked through before memory is taken for them, which can be four times the file.
+/// Looked through before memory is taken for them, which can be four times the file; and once more
+/// as they are taken, for the file may have changed.
 template <class T>
 Labels labels_in(const InputFile& file, const NpyHeader& header, int classes) {
   const auto checked = [&](T label, std::size_t at) {
     require_file(std::cmp_greater_equal(label, 0) && std::cmp_less(label, classes), file.path(),
-                 ": labels must be from 0 to ", classes - 1, "; got ", +label, " at ", at);
+                 ": labels must be from 0 to ", classes - 1, "; got ", +label, " for image ", at);
     return static_cast<int>(label);
   };
   std::size_t count = 0;
@@ -107,6 +81,8 @@ Labels labels_of_any(const InputFile& file, const NpyHeader& header, int classes
 }
 
 Labels checked_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
+  require(!count || *count >= 0, "read_labels: count must be at least 0; got ", count.value_or(0));
+  require(classes >= 1, "read_labels: classes must be at least 1; got ", classes);
   const InputFile file(path);
   const NpyHeader header = read_npy_header(file);
   const Shape& shape = header.shape;

@@ -19,22 +19,23 @@ constexpr std::size_t kHighestRank = 32;  // NumPy's
 constexpr std::size_t kAlignment = 64;    // of the data, as NumPy writes it
 
 struct NamedKind {
-  std::string_view name;
+  std::string_view descr;
   NpyKind kind;
   std::uint64_t size;
+  std::string_view name;
 };
 
-constexpr std::array<NamedKind, 11> kKinds = {{{"b1", NpyKind::b1, 1},
-                                               {"i1", NpyKind::i1, 1},
-                                               {"u1", NpyKind::u1, 1},
-                                               {"i2", NpyKind::i2, 2},
-                                               {"u2", NpyKind::u2, 2},
-                                               {"i4", NpyKind::i4, 4},
-                                               {"u4", NpyKind::u4, 4},
-                                               {"i8", NpyKind::i8, 8},
-                                               {"u8", NpyKind::u8, 8},
-                                               {"f4", NpyKind::f4, 4},
-                                               {"f8", NpyKind::f8, 8}}};
+constexpr std::array<NamedKind, 11> kKinds = {{{"b1", NpyKind::b1, 1, "bool"},
+                                               {"i1", NpyKind::i1, 1, "int8"},
+                                               {"u1", NpyKind::u1, 1, "uint8"},
+                                               {"i2", NpyKind::i2, 2, "int16"},
+                                               {"u2", NpyKind::u2, 2, "uint16"},
+                                               {"i4", NpyKind::i4, 4, "int32"},
+                                               {"u4", NpyKind::u4, 4, "uint32"},
+                                               {"i8", NpyKind::i8, 8, "int64"},
+                                               {"u8", NpyKind::u8, 8, "uint64"},
+                                               {"f4", NpyKind::f4, 4, "float32"},
+                                               {"f8", NpyKind::f8, 8, "float64"}}};
 
 /// Reads the one dictionary of a header, {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)},
 /// keys in any order, and nothing else of Python.
@@ -87,7 +88,7 @@ class HeaderParser {
     const std::string descr = parse_string();
     for (const NamedKind& kind : kKinds) {
       const bool little = descr[0] == '<' || (kind.size == 1 && descr[0] == '|');
-      if (little && descr.substr(1) == kind.name) {
+      if (little && descr.substr(1) == kind.descr) {
         header_.kind = kind.kind;
         return;
       }

@@ -22,7 +22,7 @@ struct NpyHeader {
 /// @throws Error bad_file naming path, rule and value.
 NpyHeader read_npy_header(const InputFile& file);
 
-/// As NumPy names it: "i4".
+/// As NumPy names it: "int32".
 std::string_view name_of(NpyKind kind);
 
 /// The bytes before the data, version 1.0, as NumPy writes them.

@@ -36,10 +36,11 @@ const TrainOptions& validated(const TrainOptions& options) {
 
 }  // namespace
 
-Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& options)
+Trainer::Impl::Impl(Model model, const Dataset& train, const TrainOptions& options,
+                    std::string fingerprint)
     : model_(std::move(model)),
       data_(fitting(model_, train, options)),
-      fingerprint_(data_.fingerprint()),
+      fingerprint_(fingerprint.empty() ? data_.fingerprint() : std::move(fingerprint)),
       options_(validated(options)),
       whole_step_(net().queue) {
   const DeviceScope scope(net().compute.device);

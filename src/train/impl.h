@@ -30,7 +30,9 @@ Keep keep_of(Memory memory);
 
 class Trainer::Impl {
  public:
-  Impl(Model model, const Dataset& train, const TrainOptions& options);
+  /// `fingerprint`: of the data, where it is known.
+  Impl(Model model, const Dataset& train, const TrainOptions& options,
+       std::string fingerprint = {});
 
   /// What a trainer of this model takes: `automatic` is the fastest mode that leaves a tenth of the
   /// free memory to others.

@@ -76,8 +76,9 @@ void Trainer::Impl::require_sound() {
     if (std::isfinite(log_prob[n])) continue;
     const std::string layer =
         model.bad_layer(x + n * model.config.dims(), labels ? labels + n : nullptr);
-    fail(Errc::diverged, kWho, "log p of an image of its last batch is ", log_prob[n], "; ",
-         layer.empty() ? "no layer is at fault when it is made again" : layer);
+    fail(Errc::diverged, kWho,
+         layer.empty() ? "log p of its last batch is not finite, in no layer when made again"
+                       : layer);
   }
 }
 

@@ -157,19 +157,22 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::resumed(const std::string& folder,
   const StoredState state = read_state(file_in(folder, kStateFile));
   const std::string model_path = file_in(folder, kModelFile);
   const SafetensorsFile model_file = read_safetensors(model_path);
+  // All that can be refused is, before memory is taken that only the configuration bounds.
   state.require_of(model_file.metadata);
+  require_file(state.config.to_json() == config_of(model_file, model_path).to_json(), state.path,
+               ": its config is not that of the model beside it");
+  std::string fingerprint = train.fingerprint();
+  require_file(state.text("data") == fingerprint, state.path, ": the run's data were ",
+               shown(state.text("data")), "; these are ", fingerprint);
   Compute wanted = compute;
   if (wanted.precision == Precision::automatic)
     wanted.precision = state.text("precision") == "bf16" ? Precision::bf16 : Precision::f32;
   if (wanted.memory == Memory::automatic)
     wanted.memory = memory_of(state.text("memory"), state.path);
   Model model = Model::Impl::loaded(model_file, model_path, wanted);
-  require_file(state.config.to_json() == model.config().to_json(), state.path,
-               ": its config is not that of the model beside it");
   if (!allow_inexact) check_circumstances(state, model.compute());
-  auto impl = std::make_unique<Impl>(std::move(model), train, state.options);
-  require_file(state.text("data") == impl->fingerprint_, state.path, ": the run's data were ",
-               shown(state.text("data")), "; these are ", impl->fingerprint_);
+  auto impl =
+      std::make_unique<Impl>(std::move(model), train, state.options, std::move(fingerprint));
   impl->restore(state);
   return impl;
 }

@@ -177,7 +177,7 @@ class BadFileTest(ProgramTest):
     def test_each_wrong_label_array_is_named(self):
         self.save("two.npy", np.zeros((2, 8, 8, 3), np.float32))
         for name, array, words in [("three", np.array([0, 1, 2]), ["2", "3"]),
-                                   ("high", np.array([0, 3]), ["2", "3", "at 1"]),
+                                   ("high", np.array([0, 3]), ["2", "3", "image 1"]),
                                    ("below", np.array([0, -1]), ["-1"]),
                                    ("real", np.array([0., 1.]), ["integer"])]:
             with self.subTest(name):

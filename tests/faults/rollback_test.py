@@ -38,16 +38,17 @@ class Run:
     def __init__(self, name):
         self.path = FOLDER / name
         self.checkpoints = self.path / "checkpoints"
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def train(self, *args, fault="", shim=None):
+        shutil.rmtree(self.path, ignore_errors=True)
         return call(*TRAIN, "--run", self.path, *args, fault=fault, shim=shim)
 
     def resume(self, fault="", shim=None):
         return call("train", "--resume", "--run", self.path, fault=fault, shim=shim)
 
     def begin(self, whole):
-        """As `whole`, a run without faults, was after its sixth update."""
+        """As `whole`, a run without faults, was after its sixth update, but for lines that are cut."""
+        shutil.rmtree(self.path, ignore_errors=True)
         late = shutil.ignore_patterns(*[f"step_{step:08}" for step in range(9, 31, 3)], "last", "best")
         shutil.copytree(whole.path, self.path, symlinks=True, ignore=late)
         for name in ["last", "best"][:1 + (whole.checkpoints / "best").exists()]:
@@ -87,6 +88,12 @@ class RollbackTest(unittest.TestCase):
         run.begin(self.trained("whole", *args))
         return run
 
+    @staticmethod
+    def fresh_log():
+        log = FOLDER.with_suffix(".log")
+        log.unlink(missing_ok=True)
+        return log
+
     def each_update_once(self, run):
         self.assertEqual([line["step"] for line in run.lines("train")], list(range(1, 31)))
 
@@ -123,25 +130,27 @@ class RollbackTest(unittest.TestCase):
 
     def test_where_names_cannot_change_places(self):
         """As on NFS: by way of a third name, to the same bytes."""
+        log = self.fresh_log()
         plain = self.trained("plain", fault=LOST.format(6))
-        other = self.trained("no_exchange", fault=LOST.format(6), shim={"RHEO_FAULT_KIND": "no_exchange"})
+        other = self.trained("no_exchange", fault=LOST.format(6), shim={
+            "RHEO_FAULT_KIND": "no_exchange", "RHEO_FAULT_LOG": str(log)})
+        self.assertRegex(log.read_text(), r"(?m)^rename .*/\.old-step_00000003$")
         self.assertEqual(plain.steps(), other.steps())
         self.assertEqual(plain.last(), other.last())
         self.assertFalse(list(other.checkpoints.glob(".*")))
 
     def test_it_is_killed_at_any_call_on_its_files(self):
-        log = FOLDER.with_suffix(".log")
-        log.unlink(missing_ok=True)
-        begun = self.begun("begun")
-        whole, back = Run("whole"), Run("back")
-        self.done(whole.train())
+        log = self.fresh_log()
+        begun, back, whole = self.begun("begun"), Run("back"), Run("whole")
         back.begin(whole)
         self.done(back.resume(fault=LOST.format(0), shim={"RHEO_FAULT_LOG": str(log)}))
         calls = log.read_text().splitlines()
+        saved_next = next(i for i, call in enumerate(calls) if "step_00000009" in call)
         went_back = stayed = 0
-        for at in range(1, next(i for i, call in enumerate(calls) if "step_00000009" in call)):
+        for at in range(1, saved_next + 1):
             with self.subTest(at=at, call=calls[at - 1]):
                 run = Run("killed")
+                shutil.rmtree(run.path, ignore_errors=True)
                 shutil.copytree(begun.path, run.path, symlinks=True)
                 self.done(run.resume(fault=LOST.format(0), shim={
                     "RHEO_FAULT_AT": str(at), "RHEO_FAULT_KIND": "KILL"}), code=-signal.SIGKILL)

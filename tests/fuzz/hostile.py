@@ -241,7 +241,7 @@ def idx(shape, data=b"", kind=8):
 def records():
     """IDX and CIFAR-10 files."""
     bomb = gzip.compress(idx((4, 2, 2)) + bytes(100 * M))
-    nearly = gzip.compress(idx((500, 400, 400)) + bytes(80 * M - 1), 1)
+    nearly = gzip.compress(idx((20 * M, 2, 2)) + bytes(80 * M - 1), 1)
     whole = gzip.compress(idx((4, 2, 2), bytes(16)), mtime=0)
     return [
         ("floats-idx3", idx((4, 2, 2), bytes(64), 0x0d), "must be 8 (unsigned byte); got 13"),
@@ -347,9 +347,9 @@ def images():
 
 
 def large():
-    """Files of over 100 MB whose damage shows late: a name, what makes the bytes, a part of the message."""
-    nan = struct.pack("<f", float("nan"))
-    double_nan = struct.pack("<d", float("nan"))
+    """Of 100 MB and more where they are read or what they unpack to, most of them damaged at the end: a
+    name, what makes the bytes, a part of the message."""
+    nan, double_nan = struct.pack("<f", float("nan")), struct.pack("<d", float("nan"))
     return [
         ("weight.safetensors", lambda: wide_model(5200, nan), "prior.log_sd must be finite; value 3 is"),
         ("floats.npy", lambda: npy(described(f"({30 * M}, 1)", "<f4"), bytes(120 * M - 4) + nan),
@@ -359,8 +359,10 @@ def large():
         ("label.bin", lambda: bytes(3073 * 39_999) + b"\xc8" + bytes(3072), "got 200 in record 39999"),
         ("channels-idx4.gz", lambda: gzip.compress(idx((10 * M, 2, 2, 5), bytes(200 * M)), 1),
          "got [10000000, 2, 2, 5]"),
+        ("size-idx3.gz", lambda: gzip.compress(idx((50 * M, 1, 4), bytes(200 * M)), 1),
+         "images must be 2x2; got 1x4"),
         ("shorts.npy", lambda: npy(described(f"({60 * M}, 1)", "<i2"), bytes(120 * M)),
-         "float32 or float64; got i2"),
+         "or points, floats [N, D]; got int16 [60000000, 1]"),
         ("labels.npy", lambda: npy(described(f"({120 * M},)"), bytes(120 * M)),
          "must have a label for each of 4 images; got 120000000"),
     ]

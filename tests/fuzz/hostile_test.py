@@ -75,13 +75,13 @@ class HostileTest(unittest.TestCase):
         self.base = call("score", "--model", self.model, self.data)
         self.assertEqual(self.base.code, 0, self.base.message)
 
-    def refuse(self, name, size, part, *args):
+    def refuse(self, name, size, part, *args, seconds=SECONDS):
         result = call(*args)
         self.assertEqual(result.code, 3, result.message)
         self.assertRegex(result.message, r"\Arheo: [ -~]+\n\Z")
         self.assertIn(name, result.message)
         self.assertIn(part, result.message)
-        self.assertLess(result.cpu - self.base.cpu, SECONDS)
+        self.assertLess(result.cpu - self.base.cpu, seconds)
         self.assertLess(result.peak - self.base.peak, size + MEMORY)
         return result.message.replace(str(FOLDER), "").replace(name, "")
 
@@ -102,17 +102,25 @@ class HostileTest(unittest.TestCase):
     def score(self, path):
         return ["score", "--model", self.model, path]
 
+    def train(self, *args):
+        return ["train", *args, "--run", FOLDER / "run"]
+
+    def reader(self, path):
+        """What reads an array file: points have no place in a model of images."""
+        points = path.name in ("nan.npy", "wide.npy", "floats.npy", "doubles.npy")
+        return self.train(path, "--model", "realnvp") if points else self.score(path)
+
     def test_models(self):
         cases = hostile.structures() + hostile.texts() + hostile.models()
         self.each([(name + ".safetensors", *case) for name, *case in cases], lambda p: ["info", p])
 
     def test_configs(self):
-        self.each(hostile.configs(), lambda p: ["train", self.data, "--run", FOLDER / "run", "--updates", 1,
-                                                "--levels", 1, "--samples", 1, "--config", p])
+        self.each(hostile.configs(), lambda p: self.train(
+            self.data, "--updates", 1, "--levels", 1, "--samples", 1, "--config", p))
         self.assertFalse((FOLDER / "run").exists())
 
     def test_arrays(self):
-        self.each(hostile.arrays() + hostile.records(), self.score)
+        self.each(hostile.arrays() + hostile.records(), self.reader)
 
     def test_images(self):
         self.each(hostile.images(), lambda p: self.score(p.parent), folders=True)
@@ -122,11 +130,13 @@ class HostileTest(unittest.TestCase):
             with self.subTest(name):
                 path = FOLDER / name
                 path.write_bytes(make())
-                words = ["info", path] if name.endswith(".safetensors") else self.score(path)
+                self.addCleanup(path.unlink)
+                words = self.reader(path)
                 if name.startswith("labels"):
-                    words = ["train", self.data, "--labels", path, "--run", FOLDER / "run"]
-                self.refuse(name, path.stat().st_size, part, *words)
-                path.unlink()
+                    words = self.train(self.data, "--labels", path)
+                elif name.endswith(".safetensors"):
+                    words = ["info", path]
+                self.refuse(name, path.stat().st_size, part, *words, seconds=20)
 
     def test_what_is_no_file(self):
         """None of these keeps the program waiting."""
@@ -156,7 +166,7 @@ class HostileTest(unittest.TestCase):
     def test_there_are_enough(self):
         files = (hostile.structures() + hostile.texts() + hostile.models() + hostile.configs()
                  + hostile.arrays() + hostile.records() + hostile.images())
-        self.assertGreaterEqual(len(files), 60)
+        self.assertGreater(len(files), 100)
 
 
 if __name__ == "__main__":
