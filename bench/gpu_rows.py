@@ -38,15 +38,17 @@ def benchmark_rows(document, failures):
                 yield row(what, value, name)
 
 
-def test_rows(document, failures):
-    tests = [test for suite in document["testsuites"] for test in suite["testsuite"]]
+def test_rows(document, suite, failures):
+    tests = [test for part in document["testsuites"] for test in part["testsuite"]]
     failed = [test for test in tests if test.get("failures")]
     ran = [test for test in tests if test.get("result") == "COMPLETED"]
     failures.extend(f"{test['classname']}.{test['name']} failed" for test in failed)
     if not ran:
-        failures.append("no test ran on the GPU")
-    yield row("tests/passed", len(ran) - len(failed), "tests")
-    yield row("tests/failed", len(failed), "tests")
+        failures.append(f"{suite}: no test ran on the GPU")
+    yield row(f"{suite}/passed", len(ran) - len(failed), "tests")
+    yield row(f"{suite}/failed", len(failed), "tests")
+    if suite != "tests":
+        return
     golden = [test for test in ran if re.search("golden", test["classname"] + test["name"], re.I)]
     yield row("tests/golden/passed", sum(not test.get("failures") for test in golden), "tests")
     yield row("tests/golden/failed", sum(bool(test.get("failures")) for test in golden), "tests")
@@ -61,7 +63,8 @@ def file_rows(path, facts, failures):
     if "benchmarks" in document:
         return list(benchmark_rows(document, failures))
     if "testsuites" in document:
-        return list(test_rows(document, failures))
+        suite = "tests" if path.stem == "gtest" else path.stem
+        return list(test_rows(document, suite, failures))
     facts["torch"] = document["torch"]
     return document["rows"]
 
@@ -115,6 +118,8 @@ def main():
     for path in sorted(folder.glob("*.json")):
         rows += file_rows(path, facts, failures)
     rows += [*memory_rows(folder, failures), *score_rows(folder, failures)]
+    if not rows and facts["part"] != "sanitize":
+        failures.append("nothing was measured: does the build's backend load here? see the log")
     document = facts | {"commands": commands, "failures": failures, "rows": rows}
     out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for failure in failures:
