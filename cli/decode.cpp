@@ -82,7 +82,7 @@ int DecodeCommand::run() {
 
 Run add_decode(CLI::App& app) {
   auto command = std::make_shared<DecodeCommand>();
-  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_model_flag(app, command->model);
   app.add_option("--latents", command->latents, "What encode wrote: .npy, float32 [N, D]")
       ->required();
   app.add_option("--labels", command->labels, "Classes of the images: .npy of integers [N]");

@@ -58,7 +58,7 @@ int EncodeCommand::run() {
 
 Run add_encode(CLI::App& app) {
   auto command = std::make_shared<EncodeCommand>();
-  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_model_flag(app, command->model);
   add_input_flags(app, command->input);
   app.add_option("--output", command->output, "Latents: .npy, float32 [N, D]")->required();
   add_steps_flag(app, command->steps_done,

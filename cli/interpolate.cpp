@@ -108,7 +108,7 @@ int InterpolateCommand::run() {
 
 Run add_interpolate(CLI::App& app) {
   auto command = std::make_shared<InterpolateCommand>();
-  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_model_flag(app, command->model);
   add_data_flags(app, command->data);
   app.add_option("--output", command->output,
                  "A .png with a row for each pair: straight lines between their latents; of "

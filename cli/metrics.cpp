@@ -16,6 +16,7 @@ namespace {
 struct Line {
   std::int64_t step = 0;
   double time = 0;
+  bool update = false;
   bool test = false;
   bool rollback = false;
   bool last = false;
@@ -40,8 +41,10 @@ std::optional<Line> parsed(const std::string& text) {
                     split.is_string() && (loss.is_number() || loss.is_null()) &&
                     (last.is_boolean() || last.is_null());
   if (!ours) return {};
-  Line line{step.get<std::int64_t>(), time.get<double>(), split == "test",
-            split == "rollback",      last == true,       {}};
+  Line line;
+  line.step = step.get<std::int64_t>(), line.time = time.get<double>();
+  line.update = split == "train", line.test = split == "test";
+  line.rollback = split == "rollback", line.last = last == true;
   if (loss.is_number()) line.loss = loss.get<double>();
   return line;
 }
@@ -49,6 +52,7 @@ std::optional<Line> parsed(const std::string& text) {
 void note(const Line& line, const std::function<bool(std::int64_t)>& has, Metrics::Past& past) {
   past.time = line.time;
   past.rollbacks += line.rollback;
+  if (line.update) past.updates = line.step;
   if (!line.test) return;
   if (line.last) {
     past.finished = line.step;
@@ -76,12 +80,13 @@ Metrics::~Metrics() {
 Metrics::Past Metrics::cut_after(std::int64_t step, const std::function<bool(std::int64_t)>& has) {
   Past past;
   const std::string text = read_text(path_);
-  std::size_t kept = 0;
+  std::size_t kept = 0, number = 0;
   for (std::size_t end; (end = text.find('\n', kept)) != text.npos; kept = end + 1) {
     const std::optional<Line> line = parsed(text.substr(kept, end - kept));
+    ++number;
     if (!line && end + 1 < text.size())
-      fail(Errc::bad_file, "{}: byte {} begins no line of metrics; mend or remove that line", path_,
-           kept);
+      fail(Errc::bad_file, "{}: line {} is not a line of metrics; mend or remove it", path_,
+           number);
     if (!line || line->step > step) break;
     note(*line, has, past);
   }

@@ -24,6 +24,7 @@ class Metrics {
     std::int64_t tested = -1;    ///< Step of the last periodic test.
     std::int64_t finished = -1;  ///< Step of the last closing test.
     std::int64_t rollbacks = 0;  ///< Lines that tell of one.
+    std::int64_t updates = 0;    ///< Step of the last update.
   };
 
   /// Cuts off what came after `step`, and a torn line at the end, so that a resumed run has each

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -233,6 +234,19 @@ Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const P
     fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}",
          flags.labels.empty() ? flags.path : flags.labels, config.classes, data.classes() - 1);
   return data;
+}
+
+void add_model_flag(CLI::App& app, std::string& model) {
+  const auto in_folder = [](std::string& path) {
+    std::error_code none;
+    for (const char* name : {"/model.safetensors", "/checkpoints/last/model.safetensors"})
+      if (std::filesystem::exists(path + name, none)) return path += name, std::string();
+    return std::string();
+  };
+  app.add_option("--model", model,
+                 "Checkpoint, .safetensors; or the folder of a run, whose last one it is")
+      ->required()
+      ->transform(CLI::Validator(in_folder, ""));
 }
 
 void add_steps_flag(CLI::App& app, std::optional<int>& steps, const char* help) {

@@ -45,6 +45,9 @@ std::string description(const Compute& compute);
 std::string name(Precision precision);
 std::string name(Memory memory);
 
+/// --model: a checkpoint, or the folder of one or of a run, whose last it is.
+void add_model_flag(CLI::App& app, std::string& model);
+
 /// How images of other sizes are treated, and where labels are.
 struct DataFlags {
   std::string path;

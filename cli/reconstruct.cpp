@@ -119,7 +119,7 @@ int ReconstructCommand::run() {
 
 Run add_reconstruct(CLI::App& app) {
   auto command = std::make_shared<ReconstructCommand>();
-  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_model_flag(app, command->model);
   add_data_flags(app, command->data);
   app.add_option("--output", command->output,
                  "A .png: originals above their reconstructions; of vectors an .npy "

@@ -63,6 +63,7 @@ Json data_record(const TrainData& flags, const OpenedData& data) {
                  {"labels", absolute(flags.data.labels)},
                  {"max_pixels", flags.data.max_pixels},
                  {"test", absolute(flags.test)},
+                 {"test_labels", absolute(flags.test_labels)},
                  {"held_out", flags.held_out},
                  {"train_fingerprint", data.train.fingerprint()}};
   if (is_toy(flags.data.path) || is_toy(flags.test)) record["toy"] = toy_record(flags.data.toy);
@@ -74,6 +75,9 @@ void take_data_record(const std::string& path, const Json& config, TrainData& fl
   const Json& record = section(path, config, "data");
   if (flags.test.empty() && flags.held_out == 0) {
     flags.test = field<std::string>(path, record, "test");
+    // Those begun before there were any have none.
+    if (record.contains("test_labels"))
+      flags.test_labels = field<std::string>(path, record, "test_labels");
     flags.held_out = field<std::int64_t>(path, record, "held_out");
   }
   DataFlags& data = flags.data;

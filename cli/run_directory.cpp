@@ -198,8 +198,9 @@ std::optional<std::int64_t> RunDirectory::newest_whole(
   }
   if (!damaged.empty())
     fail(Errc::bad_file,
-         "--run {}: has no whole checkpoint: {}; remove {}/checkpoints to begin anew", path_,
-         damaged.front().second, path_);
+         "--run {}: has no whole checkpoint: {}; without {}/checkpoints it begins anew (a "
+         "model.safetensors in there that is whole can still sample and score)",
+         path_, damaged.front().second, path_);
   return {};
 }
 

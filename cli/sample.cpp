@@ -90,7 +90,7 @@ int SampleCommand::run() {
 Run add_sample(CLI::App& app) {
   auto command = std::make_shared<SampleCommand>();
   SampleOptions& options = command->options;
-  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_model_flag(app, command->model);
   app.add_option("--output", command->output,
                  "A grid as .png, or .npy of uint8 pixels [N, H, W, C]; vectors: .npy, float32 "
                  "[N, D]")

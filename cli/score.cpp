@@ -70,7 +70,7 @@ int ScoreCommand::run() {
 
 Run add_score(CLI::App& app) {
   auto command = std::make_shared<ScoreCommand>();
-  app.add_option("--model", command->model, "Checkpoint, .safetensors")->required();
+  add_model_flag(app, command->model);
   add_input_flags(app, command->input);
   app.add_option("--output", command->output,
                  "log p of each image or vector in nats: .npy, float64 [N]");

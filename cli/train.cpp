@@ -109,6 +109,9 @@ void TrainCommand::add_run_flags() {
                       "Images or vectors to test on, of any kind DATA may be; toy:KIND are "
                       "others than DATA's, of the next seed")
           ->group("Data");
+  app_.add_option("--test-labels", data_.test_labels, "Classes of its images, as --labels has them")
+      ->needs(test)
+      ->group("Data");
   app_.add_option("--held-out", data_.held_out, "Or so many of DATA, evenly spread")
       ->check(within(1, 1e15))
       ->excludes(test)

@@ -22,6 +22,7 @@ ToyFlags test_toy(const TrainData& flags) {
 Dataset open_test(const TrainData& flags, const Dataset& train, const Progress& progress) {
   DataFlags test_flags;
   test_flags.path = flags.test, test_flags.fit = flags.data.fit;
+  test_flags.labels = flags.test_labels;
   test_flags.max_pixels = flags.data.max_pixels;
   test_flags.toy = test_toy(flags);
   if (!train.is_points() && !is_toy(flags.test))
@@ -52,10 +53,12 @@ void check_levels(const std::string& path, const Json& model, const Dataset& dat
          path, unit, levels.get<int>(), data.height(), data.width());
 }
 
-void check_classes(const std::string& path, const ModelConfig& config, const Dataset& data) {
+void check_classes(const std::string& path, const char* flag, const ModelConfig& config,
+                   const Dataset& data) {
   if (config.classes && data.labels().empty())
-    fail(Errc::invalid_argument, "{}: has no labels, and a model with {} classes needs them", path,
-         config.classes);
+    fail(Errc::invalid_argument,
+         "{}: has no labels, and a model with {} classes needs them; give {}", path, config.classes,
+         flag);
   if (config.classes && data.classes() > config.classes)
     fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}", path,
          config.classes, data.classes() - 1);
@@ -149,13 +152,25 @@ ModelConfig model_for(const TrainData& flags, const OpenedData& data, Json model
   const std::string& path = flags.data.path;
   set_extents(path, data.train, fixed, model);
   if (conditional && data.classes == 0)
-    fail(Errc::invalid_argument, "{}: has no classes, and --conditional needs them", path);
+    fail(Errc::invalid_argument, "{}: has no classes, and --conditional needs them; give --labels",
+         path);
   if (conditional && !fixed.contains("classes")) model["classes"] = data.classes;
   check_levels(path, model, data.train);
   const ModelConfig config = ModelConfig::from_json(model.dump());
   config.validate();
-  check_classes(path, config, data.train);
-  if (data.test) check_classes(flags.test.empty() ? path : flags.test, config, *data.test);
+  for (const std::string& labels : {flags.data.labels, flags.test_labels})
+    if (config.classes == 0 && !labels.empty())
+      fail(Errc::invalid_argument,
+           "{}: the model has no classes that its labels could go to; give --conditional, or leave "
+           "them out",
+           labels);
+  check_classes(path, "--labels", config, data.train);
+  if (!data.test) return config;
+  if (flags.test.empty())
+    check_classes(path, "--labels", config, *data.test);
+  else
+    check_classes(flags.test, "--test-labels, or test on some of DATA by --held-out", config,
+                  *data.test);
   return config;
 }
 

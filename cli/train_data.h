@@ -15,6 +15,7 @@ namespace rheo::cli {
 struct TrainData {
   DataFlags data;
   std::string test;
+  std::string test_labels;
   std::int64_t held_out = 0;
 };
 

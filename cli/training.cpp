@@ -46,6 +46,9 @@ Training::Training(Trainer& trainer, const RunDirectory& run, const Dataset* tes
     if (run.has(past_.best_step)) run.link("best", past_.best_step);
     run.prune(routine.keep);
     mend_rollback();
+    if (past_.updates < first_step_)
+      progress.note(fmt::format("{}: ends with update {}; lines up to {} are missing",
+                                run.metrics_path(), past_.updates, first_step_));
   }
   validated_step_ = past_.tested;
 }
@@ -227,7 +230,8 @@ void Training::save() {
 void Training::finish() {
   const std::int64_t step = trainer_.steps_done();
   if (past_.finished == step) {
-    progress_.note(fmt::format("nothing to do: the run has had its {} updates", step));
+    progress_.note(
+        fmt::format("nothing to do: the run has had its {} updates; more with --updates", step));
     return;
   }
   if (validated_step_ != step && routine_.validate_every > 0) validate();

@@ -177,13 +177,15 @@ std::optional<Recorded> VerifyCommand::verify_config() {
 void VerifyCommand::verify_metrics(std::int64_t newest) {
   const std::string file = path + "/metrics.jsonl";
   if (newest < 0 && !fs::exists(file)) return;
-  check(file, [&] {
+  const bool whole = check(file, [&] {
     MetricsReader reader;
     reader.read(read_text(file));
     if (reader.step() < newest)
       damaged("ends with update {}; the newest checkpoint is of {}", reader.step(), newest);
     return reader.text();
   });
+  if (!whole && newest >= 0)
+    advice_ = fmt::format("no model is lost; once that line is mended or removed, {}", advice_);
 }
 
 void VerifyCommand::verify_link(const std::string& name, std::int64_t newest) {
@@ -209,7 +211,10 @@ void VerifyCommand::verify_run() {
   std::int64_t newest = -1;
   std::vector<std::int64_t> steps;
   if (fs::is_directory(path + "/checkpoints")) steps = RunDirectory::steps(path);
-  advice_ = fmt::format("remove {}/checkpoints, and rheo train --resume begins anew", path);
+  advice_ = fmt::format(
+      "a model.safetensors that is whole can still sample and score; without {}/checkpoints, rheo "
+      "train --resume begins anew",
+      path);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const std::string folder = RunDirectory::checkpoint(path, *step);
     if (!verify_checkpoint(folder, recorded ? &*recorded : nullptr) || newest >= 0) continue;
@@ -241,6 +246,7 @@ int VerifyCommand::run() {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const bool checkpoint =
       fs::exists(path + "/model.safetensors") || fs::exists(path + "/state.safetensors");
+  if (!fs::exists(path)) advice_ = "check the path";
   if (!fs::is_directory(path))
     verify_file(path);
   else if (checkpoint)

@@ -42,6 +42,8 @@ decltype(auto) guarded(const char* who, const F& f) {
   } catch (const std::length_error&) {
     fail(Errc::out_of_memory, who, ": more values than memory can hold");
   } catch (const std::system_error& e) {
+    if (e.code() == std::errc::resource_unavailable_try_again)  // of a thread that is to begin
+      fail(Errc::out_of_memory, who, ": no memory for another thread, or too many of them");
     fail(Errc::io, who, ": ", e.what());
   }
 }

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <system_error>
+
+#include "src/check.h"
 #include "tests/support/devices.h"
 #include "tests/support/gradients.h"
 #include "tests/support/models.h"
@@ -52,6 +55,16 @@ class MemoryTest : public OnDevice {
         .activation_bytes(4, keep);
   }
 };
+
+TEST(GuardedTest, AThreadThatCannotBeginIsAMatterOfMemory) {
+  expect_error(
+      [] {
+        guarded("Trainer", [] {
+          throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+        });
+      },
+      Errc::out_of_memory, "Trainer: no memory for another thread, or too many of them");
+}
 
 TEST_P(MemoryTest, StateGivesTheGradientOfFullBitForBit) {
   compare(Keep::state, [](const Gradient& full, const Gradient& state) {

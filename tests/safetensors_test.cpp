@@ -110,7 +110,8 @@ TEST(SafetensorsTest, AWrongLengthFieldIsRefused) {
   expect_refused(Bytes(7), "must have at least 8 bytes; got 7");
   expect_refused(with_length(0, "{}"), "header must not be empty; got length 0");
   expect_refused(with_length(3, "{}"), "header says 3 bytes, the file has 2 after the length");
-  expect_refused(with_length(8'388'609, "{}"), "at most 8388608 bytes; got length 8388609");
+  expect_refused(with_length(8'388'609, "{}"),
+                 "got length 8388609 of its header, which must have at most 8388608 bytes");
   expect_refused(with_length(~0ULL, "{}"), "got length 18446744073709551615");
   expect_refused(with_length(1, "{}"), "must be valid JSON");
 }

@@ -118,7 +118,7 @@ std::string to_string(Size size) {
 void require_fit(Size from, Size to, Fit fit, const std::string& who) {
   if (from == to) return;
   require_file(fit != Fit::refuse, who, ": images must be ", to_string(to), "; got ",
-               to_string(from), ": crop, pad or resize");
+               to_string(from), ": crop, pad or resize (--crop, --pad, --resize)");
   require_file(fit != Fit::crop || (from.height >= to.height && from.width >= to.width), who,
                ": images to crop must be at least ", to_string(to), "; got ", to_string(from));
   require_file(fit != Fit::pad || (from.height <= to.height && from.width <= to.width), who,

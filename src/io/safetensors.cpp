@@ -38,8 +38,8 @@ std::string read_header(const InputFile& file) {
   std::uint64_t length = 0;
   file.read(0, &length, kLengthBytes);
   require_file(length > 0, path, ": the safetensors header must not be empty; got length 0");
-  require_file(length <= kLongestHeader, path, ": the safetensors header must have at most ",
-               kLongestHeader, " bytes; got length ", length);
+  require_file(length <= kLongestHeader, path, ": is damaged or no safetensors file: got length ",
+               length, " of its header, which must have at most ", kLongestHeader, " bytes");
   require_file(length <= file.size() - kLengthBytes, path, ": the safetensors header says ", length,
                " bytes, the file has ", file.size() - kLengthBytes, " after the length");
   std::string header(length, '\0');

@@ -145,7 +145,8 @@ const std::string& metadata(const SafetensorsFile& file, const std::string& path
 
 void check_format(const SafetensorsFile& file, const std::string& path, const std::string& format) {
   const std::string& found = metadata(file, path, "format");
-  require_file(found == format, path, ": metadata format must be ", format, "; got ", shown(found));
+  require_file(found == format, path, ": metadata format must be ", format, "; got ", shown(found),
+               found == "rheo-state" ? ": the model is in model.safetensors beside it" : "");
   const std::string& version = metadata(file, path, "version");
   if (version == kVersion) return;
   const auto writer = file.metadata.find("rheo");

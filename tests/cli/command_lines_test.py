@@ -118,6 +118,10 @@ LINES = """
 3 | train X --config range.json                 | range.json, batch, got 0
 3 | train X --labels nothing.npy                | nothing.npy, No such file
 3 | train X --labels short.npy                  | short.npy, 40, 3
+3 | train X --labels colour_labels.npy          | colour_labels.npy, give --conditional
+3 | train X --labels colour_labels.npy --conditional --test colour.npy | colour.npy, --test-labels
+2 | train X --test-labels colour_labels.npy     | --test-labels, --test
+3 | sample --model nowhere --output p.png       | nowhere, No such file
 3 | train X --test nothing.npy                  | nothing.npy
 3 | train X --model nice                        | nice, use --model glow
 3 | train X --prior logistic                    | --prior, leave it out

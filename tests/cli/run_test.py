@@ -194,6 +194,25 @@ class ResumeTest(RunTest):
         self.train("--resume", "--updates", 6, data=())
         self.assertEqual([line["step"] for line in self.metrics()], list(range(1, 7)))
 
+    def test_lines_that_are_missing_are_told_of(self):
+        self.begin("--updates", 4)
+        metrics = self.run_folder / "metrics.jsonl"
+        metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:2]))
+        done = self.train("--resume", data=())
+        self.assertIn(b"ends with update 2; lines up to 4 are missing", done.stderr)
+
+    def test_tests_by_class_take_labels_of_their_own(self):
+        self.begin("--updates", 2, "--labels", "colour_labels.npy", "--conditional", "--test",
+                   "colour.npy", "--test-labels", "colour_labels.npy", "--validate-every", 1)
+        shutil.rmtree(self.run_folder / "checkpoints" / "step_00000002")
+        self.train("--resume", data=())
+        self.assertEqual([line["images"] for line in self.metrics(split="test")], [IMAGES] * 3)
+
+    def test_a_runs_folder_stands_for_its_last_model(self):
+        self.begin("--updates", 1)
+        for name in ("run", "run/checkpoints/last"):
+            self.done("sample", "--model", name, "--count", 4, "--output", "last.npy")
+
     def test_a_foreign_line_is_refused_and_a_torn_one_at_the_end_is_cut(self):
         self.begin("--updates", 2, "--held-out", 8, "--validate-every", 1)
         whole = (self.run_folder / "metrics.jsonl").read_bytes()
@@ -205,7 +224,7 @@ class ResumeTest(RunTest):
             with self.subTest(line[:80]):
                 (self.run_folder / "metrics.jsonl").write_bytes(line.encode() + b"\n" + whole)
                 self.refused(3, ["train", "--run", "run", "--resume"],
-                             ["metrics.jsonl", "byte 0 begins no line of metrics"])
+                             ["metrics.jsonl", "line 1 is not a line of metrics"])
         for torn in (b"7\n", b'{"step": 2, "ti'):
             (self.run_folder / "metrics.jsonl").write_bytes(whole + torn)
             self.train("--resume", data=())

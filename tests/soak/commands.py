@@ -151,9 +151,10 @@ def call(program, line, folder, streams):
 def value_of(line, flag):
     """What the flag was given last, or None."""
     value = None
-    for i, word in enumerate(line):
-        if word == flag and i + 1 < len(line):
-            value = line[i + 1]
+    words = iter(line)
+    for word in words:
+        if word == flag:
+            value = next(words, value)  # even where it looks like a flag
         elif word.startswith(flag + "="):
             value = word[len(flag) + 1:]
     return value
