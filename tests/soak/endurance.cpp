@@ -31,7 +31,7 @@ long resident() {
   return pages * sysconf(_SC_PAGESIZE);
 }
 
-/// Of bounded scale: after a hundred thousand updates on so few images the published one's inverse
+/// Of bounded scale: after many thousand updates on so few images the published one's inverse
 /// leaves the finite range, which is an error, and not what is tried here.
 ModelConfig tiny(int hidden) {
   return {.height = 8,
