@@ -7,19 +7,10 @@
 #include "rheo/rheo.h"
 #include "src/model/impl.h"
 #include "tests/support/devices.h"
+#include "tests/support/errors.h"
 
 namespace rheo::test {
 namespace {
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(ApiTest, ConfigsComeBackFromJson) {
   ModelConfig c{.height = 16, .width = 24, .channels = 4, .levels = 3, .steps = 5, .hidden = 7};

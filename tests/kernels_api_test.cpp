@@ -10,21 +10,12 @@
 #include "src/arena.h"
 #include "tests/support/cases.h"
 #include "tests/support/devices.h"
+#include "tests/support/errors.h"
 
 namespace rheo::test {
 namespace {
 
 using Values = std::vector<float>;
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 class KernelsApiTest : public OnDevice {
  protected:
