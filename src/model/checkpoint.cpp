@@ -49,15 +49,10 @@ void check_permutation(const std::string& path, const std::string& name, const S
   }
 }
 
-void check_values(const std::string& path, const ParameterInfo& tensor,
-                  const Stored<float>& values) {
-  const bool sign = tensor.kind == ParameterInfo::Kind::sign;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    require_file(std::isfinite(values[i]), path, ": ", tensor.name, " must be finite; value ", i,
+void check_signs(const std::string& path, const std::string& name, const Stored<float>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    require_file(std::abs(values[i]) == 1.f, path, ": ", name, " must be +1 or -1; value ", i,
                  " is ", values[i]);
-    require_file(!sign || std::abs(values[i]) == 1.f, path, ": ", tensor.name,
-                 " must be +1 or -1; value ", i, " is ", values[i]);
-  }
 }
 
 /// As floats.
@@ -85,7 +80,8 @@ void check_tensors(const std::string& path, const SafetensorsFile& file, const L
     if (tensor.kind == ParameterInfo::Kind::permutation)
       check_permutation(path, tensor.name, {file, *entry});
     else
-      check_values(path, tensor, {file, *entry});
+      check_finite(path, file, *entry);
+    if (tensor.kind == ParameterInfo::Kind::sign) check_signs(path, tensor.name, {file, *entry});
   }
   std::vector<std::string> known;
   for (const ParameterInfo& tensor : layout.tensors) known.push_back(tensor.name);
@@ -162,6 +158,14 @@ void check_sealed(const SafetensorsFile& file, const std::string& path, const ch
   require_file(!file.metadata.contains(sign) || file.metadata.contains(kContentHash), path,
                ": its content hash ", kContentHash, " is missing: it is damaged, or was written ",
                "anew by a program that kept the metadata ", sign);
+}
+
+void check_finite(const std::string& path, const SafetensorsFile& file,
+                  const SafetensorsEntry& entry) {
+  const Stored<float> values(file, entry);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    require_file(std::isfinite(values[i]), path, ": ", entry.name, " must be finite; value ", i,
+                 " is ", values[i]);
 }
 
 ModelConfig config_of(const SafetensorsFile& file, const std::string& path) {

@@ -22,6 +22,11 @@ void check_format(const SafetensorsFile& file, const std::string& path, const st
 /// flipped in the key of the hash would else turn its check off.
 void check_sealed(const SafetensorsFile& file, const std::string& path, const char* sign);
 
+/// That each value of a tensor of float32 is finite, looked at where it lies. @throws Error
+/// bad_file.
+void check_finite(const std::string& path, const SafetensorsFile& file,
+                  const SafetensorsEntry& entry);
+
 /// The configuration, where tensors of a file of this size can be those of it.
 ModelConfig config_of(const SafetensorsFile& file, const std::string& path);
 

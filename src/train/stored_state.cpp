@@ -1,7 +1,5 @@
 #include "src/train/stored_state.h"
 
-#include <cmath>
-#include <cstring>
 #include <set>
 
 #include "rheo/checkpoint.h"
@@ -37,16 +35,6 @@ TrainOptions options_of(const StoredState& state) {
   }
 }
 
-void check_finite(const StoredState& state, const std::string& name, std::int64_t count) {
-  const std::uint8_t* from = state.values(name);
-  for (std::int64_t i = 0; i < count; ++i) {
-    float value;
-    std::memcpy(&value, from + i * sizeof value, sizeof value);
-    require_file(std::isfinite(value), state.path, ": ", name, " must be finite; value ", i, " is ",
-                 value);
-  }
-}
-
 void check_tensors(const StoredState& state) {
   const std::int64_t size = Layout(state.config, Dtype::f32).parameters;
   std::set<std::string> known;
@@ -54,7 +42,7 @@ void check_tensors(const StoredState& state) {
     const SafetensorsEntry* entry = state.file.find(name);
     require_file(entry && entry->dtype == "F32" && entry->shape == Shape{size}, state.path,
                  ": tensor ", name, " must be F32 [", size, "]");
-    check_finite(state, name, size);
+    check_finite(state.path, state.file, *entry);
     known.insert(name);
   }
   for (const SafetensorsEntry& entry : state.file.entries)
