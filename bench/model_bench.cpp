@@ -1,6 +1,5 @@
-// The whole model through the public API, on every device of this machine: a training step (loading
-// and upload of images included), sampling, and scores, in images a second; at batch 1 the time of
-// a sample is its latency. Rows are work/device/model/precision[/memory]/N:batch.
+// The whole model on every device of this machine. Rows are
+// work/device/model/precision[/memory]/N:batch.
 //
 // grow/ rows are a small model's with one thing changed, on the CPU: how time and memory grow with
 // it. Their two batches are for the memory of one further image, in which weights play no part.
@@ -9,30 +8,16 @@
 
 #include <algorithm>
 #include <iostream>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bench/model_work.h"
 #include "bench/peak_memory.h"
-#include "rheo/rheo.h"
 
 namespace rheo::bench {
 namespace {
 
-struct Case {
-  std::string model;
-  ModelConfig config;
-  Compute compute;
-  int batch = 0;
-  int iterations = 0;  // a fixed number, so that the model is made once a row
-
-  bool on_cpu() const { return compute.device.name() == "cpu"; }
-  std::string name() const;
-};
-
-/// All three sizes of CIFAR-10: the paper's network, and one that a CPU trains in minutes.
-const ModelConfig kPaper, kSmall = {.steps = 8, .hidden = 128};
 const std::pair<const char*, ModelConfig> kModels[] = {{"paper", kPaper}, {"small", kSmall}};
 const std::pair<const char*, Precision> kPrecisions[] = {{"f32", Precision::f32},
                                                          {"bf16", Precision::bf16}};
@@ -46,93 +31,21 @@ const char* name_of(const Pairs& pairs, Value value) {
   return "automatic";
 }
 
-std::string Case::name() const {
-  return compute.device.name() + "/" + model + "/" + name_of(kPrecisions, compute.precision);
+std::string name_of(const Case& c) {
+  return c.compute.device.name() + "/" + c.model + "/" + name_of(kPrecisions, c.compute.precision);
 }
 
-/// Noise: the time of a step does not depend on what the images show.
-Dataset images_for(const Case& c) {
-  const std::int64_t count = std::max(2 * c.batch, 64);
-  Pixels pixels = {{count, c.config.height, c.config.width, c.config.channels}, {}};
-  std::minstd_rand bits(1);
-  pixels.data.resize(static_cast<std::size_t>(count * c.config.dims()));
-  for (auto& value : pixels.data) value = static_cast<std::uint8_t>(bits() >> 8);
-  return Dataset(std::move(pixels));
-}
-
-/// After some updates, so that no weight is still zero: zeros may multiply faster.
-Trainer trained(const Case& c, const Dataset& data) {
-  TrainOptions options;
-  options.batch = c.batch;
-  options.init_images = 16;  // whatever the batch, of whose memory they are to be no part
-  options.optimizer = Optimizer::adam;
-  options.learning_rate = 1e-6;  // more, with no warm-up, and 96 steps are soon not invertible
-  options.warmup_images = 0;
-  Trainer trainer(Model(c.config, 1, c.compute), data, options);
-  for (int i = 0; i < 2; ++i) trainer.step();
-  return trainer;
-}
-
-/// Where training is not what is measured.
-Model trained_model(Case c, const Dataset& data) {
-  c.batch = 8;
-  return trained(c, data).release();
-}
-
-/// Times f, which handles the case's batch, once it has run, and what memory it takes from then on.
-template <class F>
-void measure(benchmark::State& state, const Case& c, PeakMemory& memory, const F& f) {
+/// Times the work, once it has run, and what memory it takes from then on, with its model's.
+void measure(benchmark::State& state, const Case& c, Work work) {
+  PeakMemory memory;
+  const Job job = work(c);
   memory.restart();
-  f();
-  for ([[maybe_unused]] auto unused : state) f();
+  job();
+  for ([[maybe_unused]] auto unused : state) job();
   const auto images = static_cast<double>(state.iterations() * c.batch);
   state.counters["images/s"] = benchmark::Counter(images, benchmark::Counter::kIsRate);
-  if (c.on_cpu() && memory.known()) state.counters["peak_MiB"] = memory.mebibytes();
-}
-
-void train(benchmark::State& state, const Case& c) {
-  const Dataset data = images_for(c);
-  PeakMemory memory;
-  Trainer trainer = trained(c, data);
-  bool skipped = false;
-  measure(state, c, memory, [&] { skipped |= trainer.step().skipped; });
-  if (skipped) state.SkipWithError("an update was skipped as not finite");
-}
-
-void sample(benchmark::State& state, const Case& c) {
-  const Dataset data = images_for(c);
-  PeakMemory memory;
-  Model model = trained_model(c, data);
-  SampleOptions options;
-  measure(state, c, memory, [&] {
-    ++options.seed;
-    benchmark::DoNotOptimize(model.sample(c.batch, options).data.data());
-  });
-}
-
-void score(benchmark::State& state, const Case& c) {
-  const Dataset data = images_for(c);
-  const Tensor x = dequantize(data.slice(0, c.batch).images(), c.config.n_bits, Noise::uniform(1));
-  PeakMemory memory;
-  Model model = trained_model(c, data);
-  measure(state, c, memory, [&] { benchmark::DoNotOptimize(model.log_prob(x).data()); });
-}
-
-using Work = void (*)(benchmark::State&, const Case&);
-
-/// What this device lacks (a precision, a memory mode, the room) is said in the row.
-void add(const std::string& name, const Case& c, Work work) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) {
-                                 try {
-                                   work(state, c);
-                                 } catch (const Error& error) {
-                                   state.SkipWithError(error.what());
-                                 }
-                               })
-      ->Iterations(c.iterations)
-      ->UseRealTime()
-      ->Unit(benchmark::kMillisecond);
+  if (c.compute.device.name() == "cpu" && memory.known())
+    state.counters["peak_MiB"] = memory.mebibytes();
 }
 
 struct Times {
@@ -154,8 +67,9 @@ Batches batches_for(const Device& device, const std::string& model) {
 void add_all(const std::string& work_name, Case c, const std::string& memory,
              const std::vector<Times>& all, Work work) {
   for (const auto& [batch, iterations] : all) {
-    c.batch = batch, c.iterations = iterations;
-    add(work_name + "/" + c.name() + memory + "/N:" + std::to_string(batch), c, work);
+    c.batch = batch;
+    add(work_name + "/" + name_of(c) + memory + "/N:" + std::to_string(batch), iterations,
+        [=](benchmark::State& state) { measure(state, c, work); });
   }
 }
 
@@ -196,18 +110,6 @@ void add_growth(const Compute& compute) {
                  {{batch, std::max(4, 32 / batch)}});
 }
 
-/// So that what a process loads once and keeps is not counted in whichever row comes first.
-void load_once() {
-  for (const auto& [name, precision] : kPrecisions) {
-    const Case c = {"small", kSmall, {Device::cpu(), precision, Memory::full}};
-    try {
-      trained_model(c, images_for(c)).sample(1);
-    } catch (const Error& error) {
-      if (error.code() != Errc::unsupported) throw;  // a machine without bf16
-    }
-  }
-}
-
 std::vector<Device> devices() {
   std::vector<Device> found = {Device::cpu()};
   try {
@@ -235,7 +137,8 @@ int main(int count, char** words) {
   benchmark::Initialize(&count, words);
   if (benchmark::ReportUnrecognizedArguments(count, words)) return 2;
   try {
-    rheo::bench::load_once();
+    rheo::bench::load_once({rheo::Device::cpu(), rheo::Precision::f32, rheo::Memory::full});
+    rheo::bench::load_once({rheo::Device::cpu(), rheo::Precision::bf16, rheo::Memory::full});
     rheo::bench::add_rows();
   } catch (const rheo::Error& error) {
     std::cerr << "rheo_model_bench: " << error.what() << "\n";
