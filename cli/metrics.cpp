@@ -37,12 +37,12 @@ std::optional<Line> parsed(const std::string& text) {
   const auto &step = field(json, "step"), &time = field(json, "time"),
              &split = field(json, "split"), &last = field(json, "final"),
              &loss = field(json, json.contains("nats") ? "nats" : "bits_per_dim");
-  const bool ours = step.is_number_integer() && step >= 0 && time.is_number() &&
-                    split.is_string() && (loss.is_number() || loss.is_null()) &&
-                    (last.is_boolean() || last.is_null());
+  const bool ours = step.is_number_integer() && time.is_number() && split.is_string() &&
+                    (loss.is_number() || loss.is_null()) && (last.is_boolean() || last.is_null());
   if (!ours) return {};
   Line line;
   line.step = step.get<std::int64_t>(), line.time = time.get<double>();
+  if (line.step < 0) return {};  // 2^63 and more
   line.update = split == "train", line.test = split == "test";
   line.rollback = split == "rollback", line.last = last == true;
   if (loss.is_number()) line.loss = loss.get<double>();

@@ -15,10 +15,20 @@ struct Target {
   void (*run)(Bytes);
 };
 
-constexpr Target kTargets[] = {
-    {"safetensors", safetensors}, {"checkpoint", checkpoint}, {"state", state}, {"config", config},
-    {"options", options},         {"settings", settings},     {"npy", npy},     {"idx", idx},
-    {"idx_gzip", idx_gzip},       {"cifar", cifar},           {"png", png},     {"jpeg", jpeg}};
+constexpr Target kTargets[] = {{"safetensors", safetensors},
+                               {"checkpoint", checkpoint},
+                               {"state", state},
+                               {"config", config},
+                               {"options", options},
+                               {"settings", settings},
+                               {"record", record},
+                               {"metrics", metrics},
+                               {"npy", npy},
+                               {"idx", idx},
+                               {"idx_gzip", idx_gzip},
+                               {"cifar", cifar},
+                               {"png", png},
+                               {"jpeg", jpeg}};
 
 std::vector<std::string> files_in(const std::string& folder) {
   std::vector<std::string> files;

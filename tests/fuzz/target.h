@@ -52,6 +52,8 @@ void state(Bytes input);
 void config(Bytes input);
 void options(Bytes input);
 void settings(Bytes input);
+void record(Bytes input);
+void metrics(Bytes input);
 void npy(Bytes input);
 void idx(Bytes input);
 void idx_gzip(Bytes input);
