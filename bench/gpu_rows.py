@@ -63,10 +63,21 @@ def file_rows(path, facts, failures):
     if "benchmarks" in document:
         return list(benchmark_rows(document, failures))
     if "testsuites" in document:
-        suite = "tests" if path.stem == "gtest" else path.stem
-        return list(test_rows(document, suite, failures))
+        return list(test_rows(document, path.stem, failures))
     facts["torch"] = document["torch"]
     return document["rows"]
+
+
+def own_test_rows(folder, failures):
+    """Of rheo_tests, which ran once for each suite."""
+    suites = []
+    for path in sorted(folder.glob("gtest_*.json")):
+        try:
+            suites += json.loads(path.read_text(encoding="utf-8"))["testsuites"]
+        except ValueError:
+            failures.append(f"{path.name}: is cut short")
+    ran = any(folder.glob("list.log"))
+    return list(test_rows({"testsuites": suites}, "tests", failures)) if ran else []
 
 
 def memory_rows(folder, failures):
@@ -116,8 +127,10 @@ def main():
             commands[-1]["output"] = end
             failures.append(f"{name}: exit status {status}" + " (out of time)" * (status == "124"))
     for path in sorted(folder.glob("*.json")):
-        rows += file_rows(path, facts, failures)
-    rows += [*memory_rows(folder, failures), *score_rows(folder, failures)]
+        if not path.name.startswith("gtest_"):
+            rows += file_rows(path, facts, failures)
+    rows += [*own_test_rows(folder, failures), *memory_rows(folder, failures),
+             *score_rows(folder, failures)]
     if not rows and facts["part"] != "sanitize":
         failures.append("nothing was measured: does the build's backend load here? see the log")
     document = facts | {"commands": commands, "failures": failures, "rows": rows}

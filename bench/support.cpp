@@ -128,10 +128,11 @@ void add_row(const Backend& backend, const std::string& op, const std::string& s
   static std::set<std::string> names;
   const std::string name = op + "/" + backend.instruction_set + "/" + shape;
   if (!names.insert(name).second) return;
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [&backend, row](benchmark::State& state) { row(state, backend); })
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond);
+  auto* const added = benchmark::RegisterBenchmark(
+      name.c_str(), [&backend, row](benchmark::State& state) { row(state, backend); });
+  added->UseManualTime()->Unit(benchmark::kMicrosecond);
+  // Not tried first with fewer: to fill a GPU's memory for a row takes far longer than its calls.
+  if (on_gpu(backend)) added->Iterations(25);
 }
 
 const bool registered = [] {

@@ -1,5 +1,9 @@
 #include "kernels/cuda/backend.h"
 
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
@@ -135,6 +139,18 @@ void check(cudaError_t status, const char* what) {
   throw Error(status == cudaErrorMemoryAllocation ? Errc::out_of_memory : Errc::device,
               std::string("cuda: ") + what + ": " + cudaGetErrorString(status) + " (" +
                   cudaGetErrorName(status) + ")");
+}
+
+/// Never less than was asked for before: another thread may be about to launch with that.
+void allow_dynamic_shared(const void* kernel, std::size_t bytes) {
+  static std::mutex mutex;
+  static auto* const allowed = new std::unordered_map<const void*, std::size_t>;
+  const std::lock_guard lock(mutex);
+  std::size_t& most = (*allowed)[kernel];
+  most = std::max(most, bytes);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(most)),
+        "raise a kernel's shared memory");
 }
 
 constinit const Backend backend = {

@@ -24,7 +24,7 @@ unsigned alignment_of(const void* operand) {
 struct Key {
   int device;
   Product product;
-  unsigned a, b, c, bias, mask;  // alignments
+  unsigned a, b, c;  // alignments
 
   bool operator==(const Key&) const = default;
 };
@@ -33,10 +33,9 @@ struct HashKey {
   std::size_t operator()(const Key& key) const {
     const Product& p = key.product;
     std::size_t hash = 0;
-    for (std::int64_t v :
-         {std::int64_t{key.device}, std::int64_t(p.form), p.m, p.n, p.k, std::int64_t(p.type),
-          std::int64_t(p.c_type), std::int64_t(p.epilogue), std::int64_t{key.a},
-          std::int64_t{key.b}, std::int64_t{key.c}, std::int64_t{key.bias}, std::int64_t{key.mask}})
+    for (std::int64_t v : {std::int64_t{key.device}, std::int64_t(p.form), p.m, p.n, p.k,
+                           std::int64_t(p.type), std::int64_t(p.c_type), std::int64_t(p.epilogue),
+                           std::int64_t{key.a}, std::int64_t{key.b}, std::int64_t{key.c}})
       hash = hash * 1000003 ^ static_cast<std::size_t>(v);
     return hash;
   }
@@ -127,9 +126,15 @@ std::optional<cublasLtMatmulAlgo_t> restore(const Context& context, const Measur
   return algorithm;
 }
 
+/// cuBLASLt reads off the pointers to bias and mask how those are aligned, and nothing else while
+/// it chooses: a plan is for all of them, so it must not see one that happens to lie better.
+void* stand_in() {
+  return reinterpret_cast<void*>(std::uintptr_t{1 << 20} + kLeastAlignment);
+}
+
 std::optional<cublasLtMatmulAlgo_t> measured(const Context& context, const Key& key,
                                              cublasLtMatmulDescOpaque_t& operation, Plan& plan) {
-  if (std::min({key.a, key.b, key.c, key.bias, key.mask}) < kLeastAlignment) return std::nullopt;
+  if (std::min({key.a, key.b, key.c}) < kLeastAlignment) return std::nullopt;
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, key.device), "ask for a GPU's properties");
   for (const Measured& line : kMeasured) {
@@ -175,7 +180,7 @@ std::optional<cublasLtMatmulAlgo_t> suggested(const Context& context, const Key&
   return result.algo;
 }
 
-Plan plan_of(const Context& context, const Key& key, cublasLtMatmulDescOpaque_t& operation) {
+Plan plan_of(const Context& context, const Key& key) {
   static std::mutex mutex;
   // Never destroyed: a thread may still compute while static objects go.
   static auto* const plans = new std::unordered_map<Key, Plan, HashKey>;
@@ -183,6 +188,8 @@ Plan plan_of(const Context& context, const Key& key, cublasLtMatmulDescOpaque_t&
   const auto found = plans->find(key);
   if (found != plans->end()) return found->second;
   const Product& p = key.product;
+  cublasLtMatmulDescOpaque_t operation = operation_of(
+      p, {.a = nullptr, .b = nullptr, .c = nullptr, .bias = stand_in(), .mask = stand_in()});
   const bool a_turned = p.form == Form::tn, b_turned = p.form == Form::nt;
   Plan plan{.a = layout_of(p.type, a_turned ? p.k : p.m, a_turned ? p.m : p.k),
             .b = layout_of(p.type, b_turned ? p.n : p.k, b_turned ? p.k : p.n),
@@ -197,16 +204,14 @@ Plan plan_of(const Context& context, const Key& key, cublasLtMatmulDescOpaque_t&
 
 bool multiply_fused(const Context& context, const Product& product, const Operands& operands,
                     Stream stream) {
-  cublasLtMatmulDescOpaque_t operation = operation_of(product, operands);
-  const Key key = {context.device,
-                   product,
-                   alignment_of(operands.a),
-                   alignment_of(operands.b),
-                   alignment_of(operands.c),
-                   alignment_of(operands.bias),
-                   alignment_of(operands.mask)};
-  Plan plan = plan_of(context, key, operation);
+  // It may take a bias for aligned that is not, which would be the end of the device's context.
+  if (std::min(alignment_of(operands.bias), alignment_of(operands.mask)) < kLeastAlignment)
+    return false;
+  const Key key = {context.device, product, alignment_of(operands.a), alignment_of(operands.b),
+                   alignment_of(operands.c)};
+  Plan plan = plan_of(context, key);
   if (!plan.algorithm) return false;
+  cublasLtMatmulDescOpaque_t operation = operation_of(product, operands);
   const float one = 1, beta = product.form == Form::tn ? 1.f : 0.f;
   check(cublasLtMatmul(context.blas, &operation, &one, operands.b, &plan.b, operands.a, &plan.a,
                        &beta, operands.c, &plan.c, operands.c, &plan.c, &*plan.algorithm,

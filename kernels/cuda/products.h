@@ -37,7 +37,8 @@ struct Operands {
   const void* mask;  // relu_mask_bytes(m, n): RELU_AUX writes it, DRELU reads it
 };
 
-/// Queues a product with its epilogue. False: cuBLASLt has no algorithm, and nothing was queued.
+/// Queues a product with its epilogue. False: cuBLASLt has no algorithm, or bias or mask are not on
+/// 16 bytes, and nothing was queued.
 bool multiply_fused(const Context& context, const Product& product, const Operands& operands,
                     Stream stream);
 

@@ -57,6 +57,12 @@ std::uint64_t alignment_of(const void* pointer) {
   return alignment_of(reinterpret_cast<std::uintptr_t>(pointer));
 }
 
+/// That the library takes the operand of an epilogue to have whenever it is given one: all that it
+/// sees, up to what it could make use of.
+std::uint32_t promised_by(const void* pointer) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(alignment_of(pointer), 256));
+}
+
 void check_layout(const cublasLtMatrixLayoutOpaque_t& l) {
   demand(is_type(l.type), "a matrix of float32 or bf16");
   demand(l.rows > 0 && l.columns > 0, "a matrix of at least one row and column");
@@ -65,6 +71,8 @@ void check_layout(const cublasLtMatrixLayoutOpaque_t& l) {
 
 void check_epilogue(const cublasLtMatmulDescOpaque_t& op, const cublasLtMatrixLayoutOpaque_t& d) {
   demand(!has_bias(op.epilogue) || op.bias, "a bias for an epilogue with one");
+  demand(!has_bias(op.epilogue) || alignment_of(op.bias) >= 16,
+         "a bias that is aligned to 16 bytes");
   if (!has_aux(op.epilogue)) return;
   demand(op.aux, "a mask for an epilogue with one");
   demand(op.aux_ld % 128 == 0 && op.aux_ld >= d.rows, "a mask of whole 128 bits a column");
@@ -88,7 +96,7 @@ void check_product(const cublasLtMatmulDescOpaque_t& op, const cublasLtMatrixLay
 /// Whether there is an algorithm, for operands of such alignment.
 bool has_algorithm(const cublasLtMatmulDescOpaque_t& op, const cublasLtMatrixLayoutOpaque_t& a,
                    const cublasLtMatrixLayoutOpaque_t& b, const cublasLtMatrixLayoutOpaque_t& d,
-                   const std::uint32_t (&alignment)[4]) {
+                   const std::uint32_t* alignment) {
   const Blas has = blas();
   if (has == Blas::nothing) return false;
   if (has == Blas::no_epilogues && op.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return false;
@@ -223,7 +231,7 @@ cublasStatus_t cublasLtMatmulAlgoInit(cublasLtHandle_t, cublasComputeType_t comp
                                       cublasLtMatmulAlgo_t* algorithm) {
   demand(compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F, "sums and scales in float32");
   if (a != b || c != d || id != kOnlyAlgorithm) return CUBLAS_STATUS_NOT_SUPPORTED;
-  *algorithm = {a, d, true, 0, 1, CUBLASLT_REDUCTION_SCHEME_NONE, {16, 16, 16, 16}};
+  *algorithm = {a, d, true, 0, 1, CUBLASLT_REDUCTION_SCHEME_NONE, {16, 16, 16, 16, 16, 16}};
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -274,6 +282,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatmulHeuristicResult_t* results,
                                               int* count) {
   check_product(*operation, *a, *b, *c, *d);
+  demand(!capturing(), "a choice that is made while no stream is captured");
   demand(most > 0, "room for a suggestion");
   demand(!(preference->reductions & ~unsigned{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE}),
          "sums whose order and precision are fixed");
@@ -283,6 +292,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   cublasLtMatmulAlgo_t algorithm = {a->type, d->type, false, 0, 1, CUBLASLT_REDUCTION_SCHEME_NONE,
                                     {}};
   std::copy_n(preference->alignment, 4, algorithm.alignment);
+  if (has_bias(operation->epilogue)) algorithm.alignment[4] = promised_by(operation->bias);
+  if (has_aux(operation->epilogue)) algorithm.alignment[5] = promised_by(operation->aux);
   results[0] = {algorithm, std::min<std::size_t>(kWorkspace, preference->workspace),
                 CUBLAS_STATUS_SUCCESS, 1.f};
   *count = 1;
@@ -302,11 +313,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
          "an algorithm that was chosen for these types");
   demand(has_algorithm(*operation, *a_layout, *b_layout, *d_layout, algorithm->alignment),
          "an algorithm for this product");
-  const void* pointers[] = {a, b, c, d};
-  for (int i = 0; i < 4; ++i)
-    demand(alignment_of(pointers[i]) >= algorithm->alignment[i],
+  const void* pointers[] = {a, b, c, d, operation->bias, operation->aux};
+  for (int i = 0; i < 6; ++i)
+    demand(!pointers[i] || alignment_of(pointers[i]) >= algorithm->alignment[i],
            "operands aligned as was promised");
   demand(workspace && workspace_bytes >= kWorkspace, "the workspace that the algorithm asks for");
+  demand(alignment_of(workspace) >= 256, "a workspace that is aligned to 256 bytes");
   const Gemm gemm = {*operation,
                      *static_cast<const float*>(alpha),
                      *static_cast<const float*>(beta),

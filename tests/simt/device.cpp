@@ -199,7 +199,7 @@ cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int v
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
       static_cast<std::size_t>(value) > kMaxShared)
     return remembered(cudaErrorInvalidValue);
-  device().dynamic_limits[kernel] = std::max(static_cast<std::size_t>(value), kStaticShared);
+  device().dynamic_limits[kernel] = static_cast<std::size_t>(value);
   return cudaSuccess;
 }
 

@@ -66,6 +66,9 @@ TEST(Launch, CountsSharedMemory) {
   must(launch_in(nullptr, 4, much_shared_kernel, 1, 1, y.data()));
   EXPECT_EQ(y.values(), Values{3});
   EXPECT_EQ(raise_to(99 * 1024 + 1), cudaErrorInvalidValue);
+  must(raise_to(3));  // what was asked for last counts
+  EXPECT_EQ(launch_in(nullptr, 4, much_shared_kernel, 1, 1, y.data()),
+            cudaErrorInvalidConfiguration);
 }
 
 TEST(Memory, RunsOut) {

@@ -114,6 +114,14 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> run) {
   return remembered(submit(stream, std::move(run)));
 }
 
+bool capturing() {
+  const ApiCall call;
+  const std::thread::id self = std::this_thread::get_id();
+  return std::any_of(streams().made.begin(), streams().made.end(), [self](cudaStream_t stream) {
+    return stream->capture && stream->capture->thread.value_or(self) == self;
+  });
+}
+
 }  // namespace simt
 
 using namespace simt;

@@ -36,6 +36,10 @@ void add_odd(std::vector<StepShape>& shapes) {
   shapes.push_back({tiles, 48, CouplingKind::exponential, 9, true, false, 48});
   shapes.push_back({small, 33, CouplingKind::tanh, 9, true, true});
   shapes.push_back({small, 35, CouplingKind::exponential, 1, false, true, 35});
+  // Dynamic shared memory just below what a GPU's block has without asking, and above it with the
+  // kernel's variables: of a step, and of its backward.
+  shapes.push_back({small, 60, CouplingKind::bounded, 1, false, true});
+  shapes.push_back({small, 80, CouplingKind::bounded, 1, false, true});
   // Neither half: some pass, fewer or more move.
   shapes.push_back({tiles, 12, CouplingKind::sigmoid2, 9, true, true, 4});
   shapes.push_back({tiles, 12, CouplingKind::tanh, 9, true, true, 8});

@@ -110,7 +110,7 @@ struct cublasLtMatmulAlgo_t {
   std::uint32_t tile;
   std::int32_t splits;
   std::uint32_t reduction;
-  std::uint32_t alignment[4];  // that it needs of a, b, c, d
+  std::uint32_t alignment[6];  // that it needs of a, b, c, d, bias, mask
 };
 cublasStatus_t cublasLtMatmulAlgoInit(cublasLtHandle_t, cublasComputeType_t, cudaDataType_t scale,
                                       cudaDataType_t a, cudaDataType_t b, cudaDataType_t c,

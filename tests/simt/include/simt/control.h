@@ -49,4 +49,7 @@ void set_lost(bool lost);
 /// Queues host code as if it were a kernel: how stand-ins for device libraries do their work.
 cudaError_t enqueue(cudaStream_t, std::function<void()>);
 
+/// Whether the calling thread captures a stream, where some libraries can do less.
+bool capturing();
+
 }  // namespace simt
