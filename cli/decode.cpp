@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -36,8 +37,9 @@ struct DecodeCommand {
 
 Tensor read_latents(const std::string& path, const ModelConfig& config) {
   NpyArray array = read_npy(path);
-  auto* latents = std::get_if<Tensor>(&array);
-  if (!latents) fail(Errc::bad_file, "{}: latents must be float32", path);
+  std::optional<Tensor> latents = floats_in(array);
+  if (!latents)
+    fail(Errc::bad_file, "{}: latents must be float32 or float64; got {}", path, type_name(array));
   const Shape& shape = latents->shape;
   if (shape.size() != 2 || shape[0] < 1 || shape[1] != config.dims())
     fail(Errc::bad_file, "{}: latents must be [N, {}] with N > 0, as the model has them; got [{}]",
@@ -74,7 +76,7 @@ int DecodeCommand::run() {
   write(
       steps_done ? loaded.decode_steps(eps, *steps_done, told) : loaded.decode(eps, classes, told),
       config, ending);
-  progress.note(fmt::format("{}: {} {}", output, eps.shape[0], items_of(config)));
+  progress.note(fmt::format("{}: {}", output, count_of(eps.shape[0], items_of(config))));
   return kDone;
 }
 
@@ -83,9 +85,10 @@ int DecodeCommand::run() {
 Run add_decode(CLI::App& app) {
   auto command = std::make_shared<DecodeCommand>();
   add_model_flag(app, command->model);
-  app.add_option("--latents", command->latents, "What encode wrote: .npy, float32 [N, D]")
+  app.add_option("--latents", command->latents,
+                 "What encode wrote: .npy, float32 [N, D]; or float64")
       ->required();
-  app.add_option("--labels", command->labels, "Classes of the images: .npy of integers [N]");
+  app.add_option("--labels", command->labels, "Classes of the images: .npy of integers, or IDX");
   app.add_option("--output", command->output,
                  "Images: .npy, float32 [N, H, W, C] from -0.5 to 0.5, or a grid of them as .png; "
                  "vectors: .npy, float32 [N, D]")

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 
 namespace rheo::cli {
 
@@ -58,6 +59,13 @@ void fail_errno(const std::string& path, const char* what) {
   fail(Errc::io, "{}: cannot {}: {}", path, what, std::strerror(error));
 }
 
+std::string words_of(const Error& error) {
+  constexpr std::string_view kField = "scale = bounded", kOption = "--scale bounded";
+  std::string text = error.what();
+  if (const auto at = text.find(kField); at != text.npos) text.replace(at, kField.size(), kOption);
+  return text;
+}
+
 void warn(const std::string& message) {
   // A line that cannot be written to stderr has nowhere else to go.
   std::fputs(("rheo: " + on_one_line(message) + "\n").c_str(), stderr);
@@ -70,7 +78,7 @@ int report(const std::string& message, int code) {
 
 int report(const std::exception& error) {
   if (const auto* known = dynamic_cast<const Error*>(&error))
-    return report(known->what(), exit_code(known->code()));
+    return report(words_of(*known), exit_code(known->code()));
   // vector throws length_error for sizes that no machine has.
   if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
     return report("out of memory; use a smaller batch, fewer images or a smaller model", kMemory);

@@ -39,6 +39,9 @@ std::string on_one_line(const std::string& text);
 /// A signal asked a command to stop before it had anything to save.
 struct Stopped {};
 
+/// What an error of the library says, with the option in place of the field of the API.
+std::string words_of(const Error& error);
+
 /// Says on one line of stderr what went wrong, and returns the exit code.
 int report(const std::exception& error);
 int report(const std::string& message, int code);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -94,13 +95,13 @@ std::string text_of(const std::string& path, const CheckpointInfo& info) {
       fmt::format("{}: {}, {} parameters, {:.1f} MB\n", on_one_line(path), title(c.family),
                   info.parameters, static_cast<double>(info.bytes) / 1e6);
   if (c.is_vector())
-    text += fmt::format("  vectors   of {} numbers\n", c.dims());
+    text += fmt::format("  vectors   of {}\n", count_of(c.dims(), "numbers"));
   else
     text += fmt::format("  images    {}x{}x{} of {} bits ({} dimensions)\n", c.height, c.width,
                         c.channels, c.n_bits, c.dims());
-  text += fmt::format("  flow      {}{} steps, hidden width {}, permutation {}\n",
-                      c.is_vector() ? "" : fmt::format("{} levels of ", c.levels), c.steps,
-                      c.hidden, word("permutation"));
+  text += fmt::format("  flow      {}{}, hidden width {}, permutation {}\n",
+                      c.is_vector() ? "" : count_of(c.levels, "levels") + " of ",
+                      count_of(c.steps, "steps"), c.hidden, word("permutation"));
   if (!word("coupling").empty())
     text += fmt::format("  coupling  {}{}{}\n", word("coupling"),
                         word("scale").empty() ? "" : ", scale " + word("scale"),
@@ -178,7 +179,10 @@ int InfoCommand::run() const {
 
 Run add_info(CLI::App& app) {
   auto command = std::make_shared<InfoCommand>();
-  app.add_option("MODEL", command->path, "Checkpoint, .safetensors")->required();
+  app.add_option("MODEL", command->path,
+                 "Checkpoint, .safetensors; or the folder of a run, whose last one it is")
+      ->required()
+      ->transform(model_in_folder());
   app.add_option("--batch", command->batch,
                  "Images at once, whose memory is told; 0: as sampling and training choose")
       ->check(within(0, 65536))
@@ -186,6 +190,7 @@ Run add_info(CLI::App& app) {
   app.add_flag("--tensors", command->tensors, "List every tensor");
   app.add_flag("--json", command->json, "Print the result as JSON");
   add_compute_flags(app, command->compute);
+  add_memory_flag(app, command->compute);
   return [command] { return command->run(); };
 }
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "cli/failure.h"
-#include "rheo/npy.h"
 
 namespace rheo::cli {
 
@@ -39,10 +38,6 @@ void check_finite(const std::string& path, const Tensor& x) {
 // In the order of NpyArray.
 constexpr const char* kTypeNames[] = {"uint8", "int32", "int64", "float32", "float64"};
 
-const char* type_name(const NpyArray& array) {
-  return kTypeNames[array.index()];
-}
-
 template <class T>
 Array<T> rows(const Array<T>& all, std::int64_t first, std::int64_t count) {
   Array<T> part{all.shape, {}};
@@ -57,8 +52,8 @@ Array<T> rows(const Array<T>& all, std::int64_t first, std::int64_t count) {
 void add_input_flags(CLI::App& app, InputFlags& flags) {
   add_data_flags(app, flags.data);
   app.add_option("--input", flags.input,
-                 "In place of DATA: .npy [N, H, W, C], float32 taken as dequantised (from -0.5 to "
-                 "0.5), or uint8; of vectors floats [N, D]");
+                 "In place of DATA: .npy [N, H, W, C], floats taken as dequantised (from -0.5 to "
+                 "0.5), or uint8; of vectors float32 or float64 [N, D]");
   add_noise_flags(app, flags.noise);
 }
 
@@ -92,12 +87,13 @@ void Input::take_npy(const InputFlags& flags, const ModelConfig& config) {
     if (pixels->shape.size() == 3) pixels->shape.push_back(1);
     check_shape(flags.input, *pixels, config);
     images_ = std::move(*pixels);
-  } else if (auto* x = std::get_if<Tensor>(&array)) {
+  } else if (auto x = floats_in(array)) {
     check_shape(flags.input, *x, config);
     check_finite(flags.input, *x);
     images_ = std::move(*x);
   } else {
-    fail(Errc::bad_file, "{}: must be float32 or uint8; got {}", flags.input, type_name(array));
+    fail(Errc::bad_file, "{}: must be uint8, float32 or float64; got {}", flags.input,
+         type_name(array));
   }
   if (!flags.data.labels.empty()) labels_ = read_labels_for(config, flags.data.labels, size());
 }
@@ -107,6 +103,17 @@ void Input::take_vectors(const InputFlags& flags, const ModelConfig& config) {
   const Dataset data = Dataset::open(flags.input);
   require_fitting(config, flags.input, data);
   images_ = data.points();
+}
+
+std::optional<Tensor> floats_in(NpyArray& array) {
+  if (auto* floats = std::get_if<Tensor>(&array)) return std::move(*floats);
+  const auto* doubles = std::get_if<Array<double>>(&array);
+  if (!doubles) return {};
+  return Tensor{doubles->shape, {doubles->data.begin(), doubles->data.end()}};
+}
+
+const char* type_name(const NpyArray& array) {
+  return kTypeNames[array.index()];
 }
 
 std::int64_t Input::size() const {

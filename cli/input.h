@@ -1,12 +1,14 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "rheo/config.h"
+#include "rheo/npy.h"
 #include "rheo/tensor.h"
 
 namespace rheo::cli {
@@ -47,7 +49,14 @@ class Input {
   ModelConfig config_;
 };
 
-/// Labels for `count` images from an .npy. @throws Error bad_file naming the first that is wrong.
+/// float32, or float64 rounded to it, as the reader of vectors takes both; none of another type.
+std::optional<Tensor> floats_in(NpyArray& array);
+
+/// As NumPy names it: "int64".
+const char* type_name(const NpyArray& array);
+
+/// Labels for `count` images from an .npy or IDX file. @throws Error bad_file naming the first that
+/// is wrong.
 Labels read_labels_for(const ModelConfig& config, const std::string& path, std::int64_t count);
 
 /// Throws unless labels are there where the model has classes: a latent needs its class.

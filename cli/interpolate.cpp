@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -100,7 +101,7 @@ int InterpolateCommand::run() {
   } else {
     write_grid(output, quantize(between, config.n_bits), steps);
   }
-  progress.note(fmt::format("{}: {} rows of {}", output, chosen.size() / 2, steps));
+  progress.note(fmt::format("{}: {} of {}", output, count_of(chosen.size() / 2, "rows"), steps));
   return kDone;
 }
 

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -38,8 +39,19 @@ constexpr Command kCommands[] = {
     {"toy", "Points of a two-dimensional distribution, to look at", add_toy},
 };
 
+/// The flag, or else the word, that nothing expects; empty where there is none. CLI11 puts the
+/// value of a flag before it.
+std::string unexpected(const CLI::App& app) {
+  const auto words = app.remaining(true);
+  if (app.get_subcommands().empty()) return words.empty() ? std::string() : words.front();
+  const auto flag = std::find_if(words.begin(), words.end(),
+                                 [](const std::string& word) { return word.starts_with('-'); });
+  if (flag != words.end()) return flag->substr(0, flag->find('='));
+  return words.empty() ? std::string() : words.front();
+}
+
 /// What an unknown flag or command may have been meant to be.
-std::string meant(const CLI::App& app, const CLI::App* chosen) {
+std::string meant(const std::string& unknown, const CLI::App* chosen) {
   std::vector<std::string> known;
   if (chosen)
     for (const CLI::Option* option : chosen->get_options())
@@ -47,14 +59,21 @@ std::string meant(const CLI::App& app, const CLI::App* chosen) {
   else
     for (const Command& command : kCommands) known.emplace_back(command.name);
   known.insert(known.end(), {"--help", "--version"});
-  const auto unknown = app.remaining(true);
-  return unknown.empty() ? std::string() : suggestion(unknown.front(), known);
+  return unknown.empty() ? unknown : suggestion(unknown, known);
 }
 
 int misused(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
   const CLI::App* command = chosen.empty() ? nullptr : chosen.front();
-  return report(fmt::format("{}{} (see rheo{} --help)", error.what(), meant(app, command),
+  const std::string unknown = unexpected(app);
+  std::string text = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) && !unknown.empty())
+    text = fmt::format("no such {}: {}",
+                       unknown[0] == '-' ? "option"
+                       : command         ? "argument"
+                                         : "command",
+                       unknown);
+  return report(fmt::format("{}{} (see rheo{} --help)", text, meant(unknown, command),
                             command ? " " + command->get_name() : ""),
                 kUsage);
 }

@@ -27,6 +27,16 @@ std::size_t slips(const std::string& a, const std::string& b) {
   return at(a.size(), b.size());
 }
 
+/// The one word that is the beginning of `word`, or has it as its own: "--batch" of "--batch-size".
+/// Empty where there is none or more than one.
+std::string continued(const std::string& word, std::span<const std::string> words) {
+  const auto fits = [&](const std::string& candidate) {
+    return word.starts_with(candidate) || candidate.starts_with(word);
+  };
+  if (std::count_if(words.begin(), words.end(), fits) != 1) return {};
+  return *std::find_if(words.begin(), words.end(), fits);
+}
+
 }  // namespace
 
 std::string nearest(const std::string& word, std::span<const std::string> words) {
@@ -38,7 +48,7 @@ std::string nearest(const std::string& word, std::span<const std::string> words)
       fewest = count;
       best = candidate;
     }
-  return best;
+  return best.empty() ? continued(word, words) : best;
 }
 
 std::string suggestion(const std::string& word, std::span<const std::string> words) {

@@ -5,8 +5,8 @@
 
 namespace rheo::cli {
 
-/// The one of `words` that `word` may have been meant to be, a few slips of the keyboard away;
-/// empty where none is.
+/// The one of `words` that `word` may have been meant to be, a few slips of the keyboard away or
+/// its beginning or continuation; empty where none is.
 std::string nearest(const std::string& word, std::span<const std::string> words);
 
 /// "; did you mean --noise?", or nothing.

@@ -124,6 +124,9 @@ void add_compute_flags(CLI::App& app, ComputeFlags& flags) {
       ->check(one_of({"auto", "f32", "bf16"}))
       ->group("Computing")
       ->capture_default_str();
+}
+
+void add_memory_flag(CLI::App& app, ComputeFlags& flags) {
   app.add_option("--memory", flags.memory, "What training keeps: auto, full, state or invert")
       ->check(one_of({"auto", "full", "state", "invert"}))
       ->group("Computing")
@@ -215,6 +218,12 @@ void require_fitting(const ModelConfig& config, const std::string& path, const D
          config.channels, data.channels());
 }
 
+void require_classes(const ModelConfig& config, const std::string& path, const Dataset& data) {
+  if (config.classes && data.classes() > config.classes)
+    fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}", path,
+         config.classes, data.classes() - 1);
+}
+
 Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const Progress& progress) {
   if (flags.height && config.is_vector()) refuse_of_vectors("--size", "images");
   if (flags.height && (flags.height != config.height || flags.width != config.width))
@@ -230,23 +239,25 @@ Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const P
   }
   Dataset data = open_data(sized, progress);
   require_fitting(config, flags.path, data);
-  if (config.classes && data.classes() > config.classes)
-    fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}",
-         flags.labels.empty() ? flags.path : flags.labels, config.classes, data.classes() - 1);
+  require_classes(config, data.labels_file().empty() ? flags.path : data.labels_file(), data);
   return data;
 }
 
-void add_model_flag(CLI::App& app, std::string& model) {
+CLI::Validator model_in_folder() {
   const auto in_folder = [](std::string& path) {
     std::error_code none;
     for (const char* name : {"/model.safetensors", "/checkpoints/last/model.safetensors"})
       if (std::filesystem::exists(path + name, none)) return path += name, std::string();
     return std::string();
   };
+  return CLI::Validator(in_folder, "");
+}
+
+void add_model_flag(CLI::App& app, std::string& model) {
   app.add_option("--model", model,
                  "Checkpoint, .safetensors; or the folder of a run, whose last one it is")
       ->required()
-      ->transform(CLI::Validator(in_folder, ""));
+      ->transform(model_in_folder());
 }
 
 void add_steps_flag(CLI::App& app, std::optional<int>& steps, const char* help) {

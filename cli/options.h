@@ -32,6 +32,9 @@ struct ComputeFlags {
 
 void add_compute_flags(CLI::App& app, ComputeFlags& flags);
 
+/// --memory, of commands that train or tell of it.
+void add_memory_flag(CLI::App& app, ComputeFlags& flags);
+
 /// Whether `--precision auto` may round the coupling networks to bf16: fine for training and
 /// sampling, but a latent made with one rounding does not decode with another.
 enum class Work { fast, exact };
@@ -45,7 +48,10 @@ std::string description(const Compute& compute);
 std::string name(Precision precision);
 std::string name(Memory memory);
 
-/// --model: a checkpoint, or the folder of one or of a run, whose last it is.
+/// Turns the folder of a checkpoint, or of a run, whose last it is, into the path of its model.
+CLI::Validator model_in_folder();
+
+/// --model: a checkpoint, or such a folder.
 void add_model_flag(CLI::App& app, std::string& model);
 
 /// How images of other sizes are treated, and where labels are.
@@ -61,6 +67,9 @@ struct DataFlags {
 
 /// Throws unless data are images of the model's size, or vectors of as many numbers.
 void require_fitting(const ModelConfig& config, const std::string& path, const Dataset& data);
+
+/// Throws where a label is none of the model's; `path` is what it was read from.
+void require_classes(const ModelConfig& config, const std::string& path, const Dataset& data);
 
 /// The positional DATA and what goes with it. A command checks itself that DATA is there.
 void add_data_flags(CLI::App& app, DataFlags& flags);

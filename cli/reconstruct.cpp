@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -56,7 +57,8 @@ void ReconstructCommand::show(std::int64_t exact, std::int64_t values) const {
   if (json)
     print(nlohmann::json{{"exact", exact}, {"pixels", values}, {"images", count}}.dump() + "\n");
   else
-    print(fmt::format("{} of {} pixel values exact in {} images\n", exact, values, count));
+    print(fmt::format("{} of {} pixel values exact in {}\n", exact, values,
+                      count_of(count, "images")));
 }
 
 /// No number comes back to the last bit; the largest difference is what counts.
@@ -72,7 +74,7 @@ void ReconstructCommand::run_vectors(Model& model, const Dataset& chosen) {
   if (json)
     print(nlohmann::json{{"largest_difference", most}, {"vectors", count}}.dump() + "\n");
   else
-    print(fmt::format("largest difference {:.3g} in {} vectors\n", most, count));
+    print(fmt::format("largest difference {:.3g} in {}\n", most, count_of(count, "vectors")));
 }
 
 void ReconstructCommand::run_images(Model& model, const Dataset& chosen, const Labels& labels) {

@@ -51,7 +51,7 @@ ToyFlags toy_from_record(const std::string& path, const Json& record) {
 const Json& section(const std::string& path, const Json& config, const char* key) {
   const auto found = config.find(key);
   if (found == config.end() || !found->is_object())
-    fail(Errc::bad_file, "{}: must have an object {}", path, key);
+    fail(Errc::bad_file, "{}: must have an object {}, as every run of rheo train has", path, key);
   return *found;
 }
 

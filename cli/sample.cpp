@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -80,7 +81,7 @@ int SampleCommand::run() {
   require_memory(count, config.dims());
   options.labels = labels(config);
   write(loaded.sample(count, options, progress.count("sampled")), config, ending);
-  progress.note(fmt::format("{}: {} {}, drawn on {}", output, count, items_of(config),
+  progress.note(fmt::format("{}: {}, drawn on {}", output, count_of(count, items_of(config)),
                             description(loaded.compute())));
   return kDone;
 }

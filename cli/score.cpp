@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/input.h"
 #include "cli/loss.h"
@@ -49,8 +50,8 @@ void ScoreCommand::show(const Score& score, const ModelConfig& config) const {
               .dump() +
           "\n");
   } else {
-    print(fmt::format("{:.4f} {}, standard error {:.4f}, {} {}\n", loss.mean, loss.unit,
-                      loss.standard_error, score.images, items_of(config)));
+    print(fmt::format("{:.4f} {}, standard error {:.4f}, {}\n", loss.mean, loss.unit,
+                      loss.standard_error, count_of(score.images, items_of(config))));
   }
 }
 

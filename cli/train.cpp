@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
+#include "cli/notes.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/record.h"
@@ -27,23 +29,23 @@ std::string memory_line(Trainer& trainer) {
   const std::int64_t second = trainer.options().average > 0 ? plan.weights : 0;
   return fmt::format(
       "memory {:.0f} MB: weights {:.0f}, optimiser {:.0f}, activations {:.0f}, workspace {:.0f}; "
-      "tests and pictures {:.0f} more; batches of up to {} {} fit",
+      "tests and pictures {:.0f} more; batches of up to {} fit",
       mb(plan.total()), mb(plan.weights), mb(plan.optimizer), mb(plan.activations),
-      mb(plan.workspace), mb(second + tests.batch * tests.per_image), plan.largest_batch,
-      items_of(trainer.model().config()));
+      mb(plan.workspace), mb(second + tests.batch * tests.per_image),
+      count_of(plan.largest_batch, items_of(trainer.model().config())));
 }
 
 /// "32x32x3", or "2 numbers".
 std::string size_of(const ModelConfig& c) {
-  return c.is_vector() ? fmt::format("{} numbers", c.dims())
+  return c.is_vector() ? count_of(c.dims(), "numbers")
                        : fmt::format("{}x{}x{}", c.height, c.width, c.channels);
 }
 
 /// "glow, 3 levels of 32 steps, hidden width 512"
 std::string shape_of(const ModelConfig& c) {
-  const std::string levels = c.is_vector() ? "" : fmt::format("{} levels of ", c.levels);
-  return fmt::format("{}, {}{} steps, hidden width {}", family_name(c.family), levels, c.steps,
-                     c.hidden);
+  const std::string levels = c.is_vector() ? "" : count_of(c.levels, "levels") + " of ";
+  return fmt::format("{}, {}{}, hidden width {}", family_name(c.family), levels,
+                     count_of(c.steps, "steps"), c.hidden);
 }
 
 class TrainCommand {
@@ -61,7 +63,7 @@ class TrainCommand {
   void settle_for(const Dataset& data);
   Trainer make_trainer(const OpenedData& data, std::optional<std::int64_t> checkpoint) const;
   void show_plan(const OpenedData& data, Trainer& trainer);
-  void note_missing_cuda();
+  void show_note(const std::string& text);
   void write_config(const RunDirectory& run, const OpenedData& data, Trainer& trainer) const;
 
   CLI::App& app_;
@@ -90,6 +92,7 @@ TrainCommand::TrainCommand(CLI::App& app) : app_(app) {
                train_changes_);
   add_routine_flags();
   add_compute_flags(app, compute_);
+  add_memory_flag(app, compute_);
   progress_.add_flag(app);
 }
 
@@ -207,13 +210,8 @@ Trainer TrainCommand::make_trainer(const OpenedData& data,
   return Trainer(Model(config, options.seed, compute), data.train, options);
 }
 
-/// A machine that was meant to have a GPU should not train on its CPU without a word.
-void TrainCommand::note_missing_cuda() {
-  try {
-    Device::cuda();
-  } catch (const Error& e) {
-    progress_.note(fmt::format("note   not on a GPU: {}", e.what()));
-  }
+void TrainCommand::show_note(const std::string& text) {
+  if (!text.empty()) progress_.note("note   " + text);
 }
 
 void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
@@ -222,17 +220,18 @@ void TrainCommand::show_plan(const OpenedData& data, Trainer& trainer) {
   const TrainOptions& options = trainer.options();
   progress_.note(
       fmt::format("rheo {}: {}, memory {}", version(), description(compute), name(compute.memory)));
-  if (compute_.device == "auto" && compute.device.name() == "cpu") note_missing_cuda();
+  if (compute_.device == "auto" && compute.device.name() == "cpu") show_note(note_of_gpu());
   std::string line =
-      fmt::format("data   {} {} of {}, ", data.train.size(), items_of(c), size_of(c));
+      fmt::format("data   {} of {}, ", count_of(data.train.size(), items_of(c)), size_of(c));
   line += data.test ? fmt::format("{} to test on", data.test->size()) : "none to test on";
-  if (c.classes) line += fmt::format(", {} classes", c.classes);
+  if (c.classes) line += fmt::format(", {} class{}", c.classes, c.classes == 1 ? "" : "es");
   progress_.note(line);
+  if (data.train.is_points() && !resume_) show_note(note_of_scale(data.train.points()));
   progress_.note(
       fmt::format("model  {}: {} parameters", shape_of(c), trainer.model().parameter_count()));
   progress_.note(memory_line(trainer));
-  line = fmt::format("plan   {} updates of {} {}", routine_.updates,
-                     std::int64_t{options.batch} * options.accumulate, items_of(c));
+  line = fmt::format("plan   {} of {}", count_of(routine_.updates, "updates"),
+                     count_of(std::int64_t{options.batch} * options.accumulate, items_of(c)));
   if (routine_.minutes > 0) line += fmt::format(" or {:g} minutes", routine_.minutes);
   if (trainer.steps_done()) line += fmt::format(", going on after {}", trainer.steps_done());
   progress_.note(line + ", into " + run_path_);

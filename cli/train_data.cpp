@@ -46,22 +46,22 @@ void check_levels(const std::string& path, const Json& model, const Dataset& dat
   const Json& levels = model.at("levels");
   if (!levels.is_number_integer() || levels < 1 || levels > kMostLevels) return;
   const int unit = 1 << levels.get<int>();
+  const auto up = [&](int extent) { return (extent + unit - 1) / unit * unit; };
   if (data.height() % unit || data.width() % unit)
     fail(Errc::invalid_argument,
          "{}: height and width must be multiples of {} for --levels {}; got {}x{}: use fewer "
-         "levels, or --pad and --size",
-         path, unit, levels.get<int>(), data.height(), data.width());
+         "levels, or --pad --size {}x{}",
+         path, unit, levels.get<int>(), data.height(), data.width(), up(data.height()),
+         up(data.width()));
 }
 
-void check_classes(const std::string& path, const char* flag, const ModelConfig& config,
-                   const Dataset& data) {
+void check_classes(const std::string& path, const std::string& labels, const char* flag,
+                   const ModelConfig& config, const Dataset& data) {
   if (config.classes && data.labels().empty())
     fail(Errc::invalid_argument,
          "{}: has no labels, and a model with {} classes needs them; give {}", path, config.classes,
          flag);
-  if (config.classes && data.classes() > config.classes)
-    fail(Errc::invalid_argument, "{}: labels must be below {}, the model's classes; got {}", path,
-         config.classes, data.classes() - 1);
+  require_classes(config, labels.empty() ? path : labels, data);
 }
 
 /// Puts one extent of the data into `model`; one that is fixed must be the same.
@@ -133,9 +133,9 @@ void require_known_to_model(const CLI::App& app, const std::string& who, const J
 
 OpenedData open_train_data(const TrainData& flags, ProgressLine& progress) {
   const Progress reading = stoppable(progress.count("reading"));
-  OpenedData opened{open_data(flags.data, reading), {}, 0};
+  OpenedData opened{open_data(flags.data, reading), {}, 0, {}};
   const Dataset& all = opened.train;
-  opened.classes = all.classes();
+  opened.classes = all.classes(), opened.labels_file = all.labels_file();
   if (!flags.test.empty()) opened.test = open_test(flags, all, reading);
   if (flags.held_out == 0) return opened;
   if (flags.held_out >= all.size())
@@ -164,13 +164,13 @@ ModelConfig model_for(const TrainData& flags, const OpenedData& data, Json model
            "{}: the model has no classes that its labels could go to; give --conditional, or leave "
            "them out",
            labels);
-  check_classes(path, "--labels", config, data.train);
+  check_classes(path, data.labels_file, "--labels", config, data.train);
   if (!data.test) return config;
   if (flags.test.empty())
-    check_classes(path, "--labels", config, *data.test);
+    check_classes(path, data.labels_file, "--labels", config, *data.test);
   else
-    check_classes(flags.test, "--test-labels, or test on some of DATA by --held-out", config,
-                  *data.test);
+    check_classes(flags.test, data.test->labels_file(),
+                  "--test-labels, or test on some of DATA by --held-out", config, *data.test);
   return config;
 }
 

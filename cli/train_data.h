@@ -23,6 +23,7 @@ struct OpenedData {
   Dataset train;
   std::optional<Dataset> test;
   int classes;  ///< Of DATA before some were held out, which may be all of the last class.
+  std::string labels_file;  ///< Of DATA; empty where labels came with the images.
 
   const Dataset* tested_on() const { return test ? &*test : nullptr; }
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/options.h"
 #include "cli/selection.h"
@@ -121,7 +122,7 @@ bool Training::update() {
     report = trainer_.step();
   } catch (const Error& error) {
     if (error.code() != Errc::diverged) throw;
-    go_back(error.what());
+    go_back(words_of(error));
     return false;
   }
   keep_record(report, seconds_between(before, Clock::now()));
@@ -189,9 +190,9 @@ void Training::validate() {
     return;
   }
   const Loss loss = loss_of(result);
-  progress_.note(fmt::format("{}/{}  test {:.4f} {} (standard error {:.4f}, {} {})",
-                             validated_step_, routine_.updates, loss.mean, loss.unit,
-                             loss.standard_error, result.images, items_of(*test_)));
+  progress_.note(fmt::format("{}/{}  test {:.4f} {} (standard error {:.4f}, {})", validated_step_,
+                             routine_.updates, loss.mean, loss.unit, loss.standard_error,
+                             count_of(result.images, items_of(*test_))));
   if (past_.best && loss.mean >= *past_.best) return;
   if (!save_if_sound()) return;
   past_.best = loss.mean;
@@ -215,7 +216,7 @@ void Training::sample() {
     // A young model may not be able to draw; its training goes on.
     if (error.code() != Errc::diverged) throw;
     progress_.note(fmt::format("{}/{}  no samples: {}", trainer_.steps_done(), routine_.updates,
-                               error.what()));
+                               words_of(error)));
   }
 }
 
@@ -230,21 +231,21 @@ void Training::save() {
 void Training::finish() {
   const std::int64_t step = trainer_.steps_done();
   if (past_.finished == step) {
-    progress_.note(
-        fmt::format("nothing to do: the run has had its {} updates; more with --updates", step));
+    progress_.note(fmt::format("nothing to do: the run has had its {}; more with --updates",
+                               count_of(step, "updates")));
     return;
   }
   if (validated_step_ != step && routine_.validate_every > 0) validate();
   save();
   if (!due(routine_.sample_every)) sample();
   std::string text =
-      fmt::format("done: {} updates in {}", step, clock_time(past_.time + elapsed()));
+      fmt::format("done: {} in {}", count_of(step, "updates"), clock_time(past_.time + elapsed()));
   if (loss_) text += fmt::format(", training {:.4f} {}", *loss_, loss_of({}).unit);
   if (test_) {
     const Score result = test_score(0, true);
     const Loss loss = loss_of(result);
-    text += fmt::format(", test {:.4f} (standard error {:.4f}, {} {})", loss.mean,
-                        loss.standard_error, result.images, items_of(*test_));
+    text += fmt::format(", test {:.4f} (standard error {:.4f}, {})", loss.mean, loss.standard_error,
+                        count_of(result.images, items_of(*test_)));
   }
   metrics_.sync();
   progress_.note(text);

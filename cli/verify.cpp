@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "cli/record.h"
@@ -57,6 +58,16 @@ std::string text_of(const StateInfo& info) {
   return fmt::format("after update {}, {}", info.step, hash_of(info.metadata));
 }
 
+/// Whether a folder has a configuration, but no part of what `rheo train` adds to the model's.
+bool is_of_another_program(const std::string& folder) {
+  try {
+    const Json config = read_json(folder + "/config.json");
+    return !config.contains("train") && !config.contains("compute") && !config.contains("run");
+  } catch (const Error&) {
+    return false;  // for verify_config to tell
+  }
+}
+
 /// The lines of metrics.jsonl: each update from the first on once, whole lines, nothing foreign.
 class MetricsReader {
  public:
@@ -70,7 +81,7 @@ class MetricsReader {
   std::int64_t step() const { return step_; }
 
   std::string text() const {
-    return fmt::format("updates 1 to {}, each once, in {} lines{}", step_, line_,
+    return fmt::format("updates 1 to {}, each once, in {}{}", step_, count_of(line_, "lines"),
                        torn_ ? "; a line at the end was cut off, which --resume removes" : "");
   }
 
@@ -251,6 +262,12 @@ int VerifyCommand::run() {
     verify_file(path);
   else if (checkpoint)
     verify_checkpoint(path, nullptr);
+  else if (is_of_another_program(path))
+    damaged("{}: is no run of rheo train, whose config.json has sections train, compute and run{}",
+            path,
+            fs::exists(path + "/checkpoints/last")
+                ? fmt::format("; for its model, verify {}/checkpoints/last", path)
+                : "");
   else if (fs::exists(path + "/config.json") || fs::exists(path + "/checkpoints"))
     verify_run();
   else
@@ -264,7 +281,8 @@ int VerifyCommand::run() {
   }
   if (bad.empty()) return kDone;
   if (newer) advice_ = "use the rheo that wrote it";
-  damaged("{}: {} of {} parts damaged{}: {}: {}; {}", path, bad.size(), parts_.size(),
+  damaged("{}: {} of {} damaged{}: {}: {}; {}", path, bad.size(),
+          count_of(static_cast<std::int64_t>(parts_.size()), "parts"),
           newer ? " or newer than this rheo" : "", bad[0].path, bad[0].text, advice_);
 }
 

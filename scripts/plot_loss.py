@@ -33,9 +33,9 @@ def read(path):
     return records
 
 
-def series(records, split, loss):
-    """Steps and finite losses of a split; of two records for one step the later counts."""
-    points = {r["step"]: r[loss] for r in records if r.get("split") == split}
+def series(records, loss):
+    """Steps and finite losses; of two records for one step the later counts."""
+    points = {r["step"]: r[loss] for r in records}
     points = {step: y for step, y in points.items() if y is not None and math.isfinite(y)}
     return sorted(points), [points[step] for step in sorted(points)]
 
@@ -58,15 +58,29 @@ def limits(train, test):
     return low - room, high + room
 
 
+def tests(records, loss):
+    """Losses of the tests on the way, often of a part, and of those of all at the end, each with its
+    name and look: a part scores otherwise than all, so no line may join the two."""
+    held_out = [r for r in records if r.get("split") == "test"]
+    kinds = [("held out, {:,}", [r for r in held_out if not r.get("final")], "o-"),
+             ("held out, all {:,} at the end", [r for r in held_out if r.get("final")], "D")]
+    for name, part, look in kinds:
+        steps, losses = series(part, loss)
+        if steps:
+            yield f"{name.format(part[-1]['images'])} (last {losses[-1]:.3f})", look, steps, losses
+
+
 def curve(title, unit, train, test, output):
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, constrained_layout=True)
     axes.plot(*train, color=TRAIN_COLOUR, alpha=0.25, linewidth=0.8, label="training, each update")
     axes.plot(train[0], smooth(train[1]), color=TRAIN_COLOUR, linewidth=2,
               label="training, smoothed")
-    if test[0]:
-        label = f"held out (last {test[1][-1]:.3f})"
-        axes.plot(*test, "o-", color=TEST_COLOUR, markersize=6, linewidth=1.5, label=label)
-    axes.set(xlabel="updates", ylabel=unit, title=title, ylim=limits(train[1], test[1]))
+    tested = []
+    for label, look, steps, losses in test:
+        axes.plot(steps, losses, look, color=TEST_COLOUR, markersize=7, linewidth=1.5, label=label,
+                  markerfacecolor="white" if look == "D" else TEST_COLOUR, zorder=3)
+        tested += losses
+    axes.set(xlabel="updates", ylabel=unit, title=title, ylim=limits(train[1], tested))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -80,8 +94,8 @@ def curve(title, unit, train, test, output):
 def draw(run, output):
     records = read(run / "metrics.jsonl")
     loss = "nats" if any("nats" in r for r in records) else "bits_per_dim"
-    train, test = series(records, "train", loss), series(records, "test", loss)
+    train = series([r for r in records if r.get("split") == "train"], loss)
     if not train[0]:
         fail(f"{run}/metrics.jsonl: no training record")
-    curve(run.resolve().name, LOSSES[loss], train, test, output)
+    curve(run.resolve().name, LOSSES[loss], train, tests(records, loss), output)
     return output

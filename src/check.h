@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <new>
 #include <sstream>
 #include <stdexcept>
@@ -17,6 +18,11 @@ template <class... Parts>
   std::ostringstream message;
   (message << ... << parts);
   throw Error(code, message.str());
+}
+
+/// "1 image", "5 images".
+inline std::string count_of(std::int64_t count, const std::string& item) {
+  return std::to_string(count) + " " + item + (count == 1 ? "" : "s");
 }
 
 /// Throws invalid_argument unless `holds`.

@@ -1,6 +1,7 @@
 #include "rheo/config.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -27,10 +28,12 @@ class Reader {
     const nlohmann::json* found = find(key, required);
     if (found == nullptr) return;
     // By its own type: as a signed number one from 2^63 on would be below 0.
+    constexpr int kMost = std::numeric_limits<int>::max();
     const bool large =
-        found->is_number_unsigned() ? found->get<std::uint64_t>() > 1000000 : *found < -1000000;
+        found->is_number_unsigned() ? found->get<std::uint64_t>() > kMost : *found < -kMost;
     if (!found->is_number_integer() || large)
-      fail(Errc::bad_file, kWho, ": ", key, " must be a whole number; got ", shown(found->dump()));
+      fail(Errc::bad_file, kWho, ": ", key, " must be a whole number",
+           large ? " within +-2^31; got " : "; got ", shown(found->dump()));
     value = found->get<int>();
   }
 

@@ -100,10 +100,13 @@ TEST(IdxTest, PlainAndGzippedAreTheSame) {
 TEST(IdxTest, LabelsBesideTheImagesAreFound) {
   const TemporaryFolder folder;
   const Bytes images = idx({3, 1, 2}, kSix), labels = idx({3}, {2, 0, 1});
-  folder.write("t-labels-idx1-ubyte.gz", gzip(labels));
+  const std::string beside = folder.write("t-labels-idx1-ubyte.gz", gzip(labels));
   EXPECT_EQ(Dataset::open(folder.write("t-images-idx3-ubyte.gz", gzip(images))).labels(),
             (Labels{2, 0, 1}));
-  EXPECT_EQ(Dataset::open(folder.write("t-images-idx3-ubyte", images)).labels(), (Labels{2, 0, 1}));
+  const Dataset plain = Dataset::open(folder.write("t-images-idx3-ubyte", images));
+  EXPECT_EQ(plain.labels(), (Labels{2, 0, 1}));
+  EXPECT_EQ(plain.labels_file(), beside);
+  EXPECT_EQ(plain.slice(1, 1).labels_file(), beside);
   folder.write("u-labels.idx1-ubyte", labels);
   EXPECT_EQ(Dataset::open(folder.write("u-images.idx3-ubyte.gz", gzip(images))).classes(), 3);
   folder.write("t-labels-idx1-ubyte.gz", gzip(idx({2}, {0, 1})));
@@ -219,9 +222,9 @@ TEST(ArrayFileTest, ArraysAreFittedToo) {
 TEST(ArrayFileTest, OtherArraysAndFilesAreRefused) {
   const TemporaryFolder folder;
   write_npy(folder / "x.npy", Array<float>{{1, 1, 1, 1}, {0}});
-  expect_refused(
-      folder / "x.npy",
-      "x.npy: must hold images, uint8 [N, H, W] or [N, H, W, C], or points, floats [N, D]");
+  expect_refused(folder / "x.npy",
+                 "x.npy: must hold images, uint8 [N, H, W] or [N, H, W, C], or points, float32 or "
+                 "float64 [N, D]");
   write_npy(folder / "x.npy", Pixels{{2, 3}, kSix});
   expect_refused(folder / "x.npy", "images must be [N, H, W] or [N, H, W, C]");
   write_npy(folder / "x.npy", Pixels{{1, 1, 1, 6}, kSix});

@@ -41,7 +41,7 @@ TEST(DatasetTest, WrongArgumentsAreRefused) {
   refuse("got [0, 1, 1, 1]", {{0, 1, 1, 1}, {}});
   refuse("got [1, 1, 1, 5]", {{1, 1, 1, 5}, Bytes(5)});
   refuse("pixels must fill the shape [1, 2, 2, 1]; got 3 bytes", {{1, 2, 2, 1}, Bytes(3)});
-  refuse("labels must be one for each of 1 images; got 2", {{1, 1, 1, 1}, Bytes(1)}, {0, 0});
+  refuse("labels must be one for each of 1 image; got 2", {{1, 1, 1, 1}, Bytes(1)}, {0, 0});
   refuse("labels must be at least 0; got -1", {{1, 1, 1, 1}, Bytes(1)}, {-1});
   refuse("labels must be below 2147483647", {{1, 1, 1, 1}, Bytes(1)}, {2147483647});
 }
@@ -202,6 +202,7 @@ TEST(FolderTest, LabelsCanComeFromAFile) {
   EXPECT_EQ(Dataset::open(folder.path(), options).labels(), (Labels{3, 1}));
   options.labels = folder.write("labels.idx", {0, 0, 8, 1, 0, 0, 0, 2, 0, 2});
   EXPECT_EQ(Dataset::open(folder.path(), options).labels(), (Labels{0, 2}));
+  EXPECT_EQ(Dataset::open(folder.path(), options).labels_file(), options.labels);
   write_npy(options.labels, Array<std::int64_t>{{1}, {3}});
   expect_refused(folder.path(), "labels.idx: must have a label for each of 2 images; got 1",
                  options);

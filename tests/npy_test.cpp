@@ -79,7 +79,7 @@ TEST(NpyTest, LaterVersionsAndOtherSpacingAreRead) {
 
 TEST(NpyTest, OtherTypesAndOrdersAreRefused) {
   expect_refused(file_of(dictionary(">f4", "(1,)"), Bytes(4)), "little-endian; got \">f4\"");
-  expect_refused(file_of(dictionary("<f2", "(2,)"), Bytes(4)), "float32 or float64, little");
+  expect_refused(file_of(dictionary("<f2", "(2,)"), Bytes(4)), "float32 or float64; got float16");
   expect_refused(file_of(dictionary("|O", "(1,)"), Bytes(8)), "got \"|O\"");
   expect_refused(file_of(dictionary("|f4", "(1,)"), Bytes(4)), "got \"|f4\"");
   expect_refused(
@@ -194,6 +194,19 @@ TEST(NpyTest, LabelsComeFromAnyIntegerType) {
   EXPECT_EQ(labels("<u2", {1, 0, 0, 0}), expected);
   EXPECT_EQ(labels("<u4", {1, 0, 0, 0, 0, 0, 0, 0}), expected);
   EXPECT_EQ(labels("<u8", {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), expected);
+}
+
+TEST(NpyTest, LabelsComeFromIdxToo) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("y", {0, 0, 8, 1, 0, 0, 0, 3, 0, 2, 1});
+  EXPECT_EQ(read_labels(path, 3, 3), (Labels{0, 2, 1}));
+  expect_error(Errc::bad_file, path + ": labels must be from 0 to 1; got 2 for image 1",
+               [&] { read_labels(path, 3, 2); });
+  expect_error(Errc::bad_file, "must have a label for each of 1 image; got 3",
+               [&] { read_labels(path, 1); });
+  const std::string images = folder.write("x", {0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7});
+  expect_error(Errc::bad_file, images + ": labels must be [N]; got [1, 1]",
+               [&] { read_labels(images); });
 }
 
 TEST(NpyTest, LabelsOfMoreThanAPiece) {

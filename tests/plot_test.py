@@ -50,6 +50,19 @@ for k in range(5):
 """
 
 
+# Tests on the way were of 5 vectors; what all score is not joined to them.
+TESTS = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import plot_loss
+records = plot_loss.read(pathlib.Path(sys.argv[2]) / "metrics.jsonl")
+(part, line, steps, losses), (all_of_them, mark, end, loss) = plot_loss.tests(records, "nats")
+assert part == f"held out, 5 (last {losses[-1]:.3f})" and line == "o-", (part, line)
+assert all_of_them == f"held out, all 40 at the end (last {loss[0]:.3f})" and mark == "D", mark
+assert (steps, end) == ([10, 20], [20]) and loss[0] != losses[-1], (steps, end, loss, losses)
+"""
+
+
 def plot(*words):
     return subprocess.run([SCRIPTS / "plot", *map(str, words)], cwd=FOLDER, capture_output=True,
                           text=True)
@@ -95,6 +108,9 @@ class Plot(unittest.TestCase):
         for run in ("moons", "odd"):
             self.runs(ORDER, RHEO, run)
 
+    def test_tests_of_a_part_and_of_all_are_told_apart(self):
+        self.runs(TESTS, "moons")
+
     def test_a_point_belongs_to_its_part(self):
         self.runs(PARTS)
 
@@ -127,7 +143,8 @@ def main():
     RHEO = str(pathlib.Path(sys.argv.pop(1)).resolve())
     with tempfile.TemporaryDirectory(prefix="rheo-plot-test-") as folder:
         FOLDER = pathlib.Path(folder)
-        train("moons", "toy:moons")
+        train("moons", "toy:moons", "--held-out", "40", "--validate-every", "10",
+              "--validate-images", "5")
         train("odd", "toy:moons", "--steps", "3")
         script = "import numpy; numpy.save('line.npy', numpy.random.normal(size=(300, 1)))"
         subprocess.run([PYTHON, "-c", script], cwd=FOLDER, check=True)

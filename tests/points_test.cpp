@@ -89,7 +89,8 @@ TEST(PointsTest, OtherFilesAreRefused) {
   const TemporaryFolder folder;
   const std::string path = folder / "x.npy";
   const std::string rule =
-      "x.npy: must hold images, uint8 [N, H, W] or [N, H, W, C], or points, floats [N, D]; got ";
+      "x.npy: must hold images, uint8 [N, H, W] or [N, H, W, C], or points, float32 or float64 [N, "
+      "D]; got ";
   write_npy(path, Tensor{{1, 2, 2, 1}, {1, 2, 3, 4}});
   expect_refused(path, rule + "float32 [1, 2, 2, 1]");
   write_npy(path, Array<double>{{2}, {1, 2}});

@@ -64,6 +64,8 @@ class RHEO_API Dataset {
   const Pixels& images() const { return images_; }  ///< Empty for points.
   const Tensor& points() const { return points_; }  ///< [N, D]; empty for images.
   const Labels& labels() const { return labels_; }
+  /// The file that the labels of Dataset::open came from; empty where they came with the images.
+  const std::string& labels_file() const { return labels_file_; }
 
   /// Items first .. first + count - 1 and their labels. @throws Error invalid_argument.
   Dataset slice(std::int64_t first, std::int64_t count) const;
@@ -84,6 +86,7 @@ class RHEO_API Dataset {
   Tensor points_;
   Labels labels_;
   std::vector<std::string> class_names_;
+  std::string labels_file_;
   int classes_ = 0;
 };
 

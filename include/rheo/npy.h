@@ -24,8 +24,8 @@ RHEO_API NpyArray read_npy(const std::string& path);
 /// Writes a NumPy array file under a temporary name, synced, then renamed. @throws Error io.
 RHEO_API void write_npy(const std::string& path, const NpyArray& array);
 
-/// Labels from an .npy of any integer type or bool, [N] or [N, 1], each from 0 to `classes` - 1. N
-/// must be `count` where one is given.
+/// Labels from an .npy of any integer type or bool, [N] or [N, 1], or from an IDX file [N], gzipped
+/// or not; each from 0 to `classes` - 1. N must be `count` where one is given.
 /// @throws Error bad_file for another type, shape or number of them, or a label out of range;
 /// invalid_argument for a negative count or fewer classes than 1; io; out_of_memory.
 RHEO_API Labels read_labels(const std::string& path, std::optional<std::int64_t> count = {},

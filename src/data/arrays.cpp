@@ -15,6 +15,7 @@
 #include "src/io/cifar.h"
 #include "src/io/file.h"
 #include "src/io/idx.h"
+#include "src/io/labels.h"
 #include "src/io/npy_values.h"
 
 namespace rheo {
@@ -38,7 +39,7 @@ Kind kind_of(const std::string& path) {
 
 LoadedImages from_cifar(const std::vector<std::string>& paths) {
   CifarImages cifar = read_cifar(paths);
-  return {std::move(cifar.images), std::move(cifar.labels), cifar_class_names()};
+  return {std::move(cifar.images), std::move(cifar.labels), cifar_class_names(), {}};
 }
 
 std::vector<std::string> batches_in(const std::string& folder) {
@@ -92,12 +93,24 @@ Shape image_shape(Shape shape, const std::string& path) {
 
 LoadedImages from_idx(const std::string& path, bool with_labels, const Judge& judge) {
   LoadedImages loaded{
-      read_idx(path, [&](const Shape& shape) { judge(image_shape(shape, path)); }), {}, {}};
+      read_idx(path, [&](const Shape& shape) { judge(image_shape(shape, path)); }), {}, {}, {}};
   loaded.images.shape = image_shape(loaded.images.shape, path);
   const std::string labels = idx_labels_beside(path);
-  if (with_labels && !labels.empty())
-    loaded.labels = read_label_file(labels, loaded.images.shape[0]);
+  if (with_labels && !labels.empty()) {
+    loaded.labels = read_labels(labels, loaded.images.shape[0]);
+    loaded.labels_file = labels;
+  }
   return loaded;
+}
+
+Labels idx_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
+  const Pixels bytes = read_idx(path, [&](const Shape& shape) {
+    require_file(shape.size() == 1, path, ": labels must be [N]; got ", to_string(shape));
+    require_label_count(path, shape[0], count);
+  });
+  for (std::size_t i = 0; i < bytes.data.size(); ++i)
+    require_label(path, bytes.data[i], i, classes);
+  return Labels(bytes.data.begin(), bytes.data.end());
 }
 
 LoadedArray from_npy(const std::string& path, const Judge& judge) {
@@ -106,13 +119,13 @@ LoadedArray from_npy(const std::string& path, const Judge& judge) {
   if (header.kind == NpyKind::u1) {
     header.shape = image_shape(header.shape, path);
     judge(header.shape);
-    return LoadedImages{read_values<std::uint8_t>(file, header), {}, {}};
+    return LoadedImages{read_values<std::uint8_t>(file, header), {}, {}, {}};
   }
   const bool floats = header.kind == NpyKind::f4 || header.kind == NpyKind::f8;
-  require_file(
-      floats && header.shape.size() == 2, path,
-      ": must hold images, uint8 [N, H, W] or [N, H, W, C], or points, floats [N, D]; got ",
-      name_of(header.kind), " ", to_string(header.shape));
+  require_file(floats && header.shape.size() == 2, path,
+               ": must hold images, uint8 [N, H, W] or [N, H, W, C], or points, float32 or float64 "
+               "[N, D]; got ",
+               name_of(header.kind), " ", to_string(header.shape));
   judge(header.shape);
   return read_points(file, header);
 }
@@ -142,14 +155,14 @@ LoadedImages read_cifar_folder(const std::string& folder) {
   return from_cifar(batches_in(folder));
 }
 
-Labels read_label_file(const std::string& path, std::int64_t count) {
-  if (kind_of(path) != Kind::idx) return read_labels(path, count);
-  const Pixels bytes = read_idx(path, [&](const Shape& shape) {
-    require_file(shape.size() == 1, path, ": labels must be [N]; got ", to_string(shape));
-    require_file(shape[0] == count, path, ": must have a label for each of ", count,
-                 " images; got ", shape[0]);
+Labels read_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
+  return guarded(path.c_str(), [&] {
+    require(!count || *count >= 0, "read_labels: count must be at least 0; got ",
+            count.value_or(0));
+    require(classes >= 1, "read_labels: classes must be at least 1; got ", classes);
+    return kind_of(path) == Kind::idx ? idx_labels(path, count, classes)
+                                      : read_npy_labels(path, count, classes);
   });
-  return Labels(bytes.data.begin(), bytes.data.end());
 }
 
 }  // namespace rheo

@@ -27,7 +27,4 @@ bool is_cifar_folder(const std::string& folder);
 
 LoadedImages read_cifar_folder(const std::string& folder);
 
-/// Labels of `count` images, from an .npy or IDX file. @throws Error bad_file.
-Labels read_label_file(const std::string& path, std::int64_t count);
-
 }  // namespace rheo

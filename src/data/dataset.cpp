@@ -51,7 +51,8 @@ void require_images(const Pixels& images) {
 int classes_of(const Labels& labels, std::int64_t count) {
   if (labels.empty()) return 0;
   require(static_cast<std::int64_t>(labels.size()) == count,
-          "Dataset: labels must be one for each of ", count, " images; got ", labels.size());
+          "Dataset: labels must be one for each of ", count_of(count, "image"), "; got ",
+          labels.size());
   const auto [least, most] = std::minmax_element(labels.begin(), labels.end());
   require(*least >= 0, "Dataset: labels must be at least 0; got ", *least);
   require(*most < kMost, "Dataset: labels must be below ", kMost);
@@ -90,14 +91,14 @@ Dataset::Dataset(Pixels images, Labels labels, std::vector<std::string> class_na
 
 Dataset Dataset::slice(std::int64_t first, std::int64_t count) const {
   require(first >= 0 && count >= 1 && first <= size() - count, "Dataset::slice: must lie within ",
-          size(), is_points() ? " points" : " images", "; got ", count, " from ", first);
+          count_of(size(), is_points() ? "point" : "image"), "; got ", count, " from ", first);
   return guarded("Dataset::slice", [&] {
     if (is_points()) return Dataset(rows(points_, first, count));
     Pixels images = rows(images_, first, count);
     Labels labels;
     if (!labels_.empty()) labels.assign(labels_.begin() + first, labels_.begin() + first + count);
     Dataset part(std::move(images), std::move(labels), class_names_);
-    part.classes_ = classes_;
+    part.classes_ = classes_, part.labels_file_ = labels_file_;
     return part;
   });
 }

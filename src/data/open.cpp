@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "rheo/dataset.h"
+#include "rheo/npy.h"
 #include "src/check.h"
 #include "src/data/arrays.h"
 #include "src/data/fit.h"
@@ -61,11 +62,13 @@ Dataset Dataset::open(const std::string& path, const DatasetOptions& options,
     if (auto* points = std::get_if<Tensor>(&array)) return Dataset(std::move(*points));
     auto& loaded = std::get<LoadedImages>(array);
     if (!options.labels.empty()) {
-      loaded.labels = read_label_file(options.labels, loaded.images.shape[0]);
+      loaded.labels = read_labels(options.labels, loaded.images.shape[0]);
+      loaded.labels_file = options.labels;
       loaded.class_names.clear();
     }
-    return Dataset(std::move(loaded.images), std::move(loaded.labels),
-                   std::move(loaded.class_names));
+    Dataset data(std::move(loaded.images), std::move(loaded.labels), std::move(loaded.class_names));
+    data.labels_file_ = std::move(loaded.labels_file);
+    return data;
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "src/check.h"
 #include "src/io/file.h"
+#include "src/io/labels.h"
 #include "src/io/npy_header.h"
 #include "src/io/npy_values.h"
 #include "src/io/sizes.h"
@@ -42,8 +43,7 @@ void write_array(const std::string& path, const Array<T>& array) {
 template <class T>
 Labels labels_in(const InputFile& file, const NpyHeader& header, int classes) {
   const auto checked = [&](T label, std::size_t at) {
-    require_file(std::cmp_greater_equal(label, 0) && std::cmp_less(label, classes), file.path(),
-                 ": labels must be from 0 to ", classes - 1, "; got ", +label, " for image ", at);
+    require_label(file.path(), label, at, classes);
     return static_cast<int>(label);
   };
   std::size_t count = 0;
@@ -73,25 +73,12 @@ Labels labels_of_any(const InputFile& file, const NpyHeader& header, int classes
       return labels_in<std::int64_t>(file, header, classes);
     case NpyKind::u8:
       return labels_in<std::uint64_t>(file, header, classes);
+    case NpyKind::f2:
     case NpyKind::f4:
     case NpyKind::f8:
       break;
   }
   fail(Errc::bad_file, file.path(), ": labels must be integers; got ", name_of(header.kind));
-}
-
-Labels checked_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
-  require(!count || *count >= 0, "read_labels: count must be at least 0; got ", count.value_or(0));
-  require(classes >= 1, "read_labels: classes must be at least 1; got ", classes);
-  const InputFile file(path);
-  const NpyHeader header = read_npy_header(file);
-  const Shape& shape = header.shape;
-  const bool column = shape.size() == 2 && shape[1] == 1;
-  require_file(shape.size() == 1 || column, path, ": labels must be [N] or [N, 1]; got ",
-               to_string(shape));
-  require_file(!count || shape[0] == *count, path, ": must have a label for each of ",
-               count.value_or(0), " images; got ", shape[0]);
-  return labels_of_any(file, header, classes);
 }
 
 NpyArray read_any(const std::string& path) {
@@ -125,8 +112,15 @@ void write_npy(const std::string& path, const NpyArray& array) {
           [&] { std::visit([&](const auto& typed) { write_array(path, typed); }, array); });
 }
 
-Labels read_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
-  return guarded(path.c_str(), [&] { return checked_labels(path, count, classes); });
+Labels read_npy_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
+  const InputFile file(path);
+  const NpyHeader header = read_npy_header(file);
+  const Shape& shape = header.shape;
+  const bool column = shape.size() == 2 && shape[1] == 1;
+  require_file(shape.size() == 1 || column, path, ": labels must be [N] or [N, 1]; got ",
+               to_string(shape));
+  require_label_count(path, shape[0], count);
+  return labels_of_any(file, header, classes);
 }
 
 }  // namespace rheo

@@ -25,7 +25,7 @@ struct NamedKind {
   std::string_view name;
 };
 
-constexpr std::array<NamedKind, 11> kKinds = {{{"b1", NpyKind::b1, 1, "bool"},
+constexpr std::array<NamedKind, 12> kKinds = {{{"b1", NpyKind::b1, 1, "bool"},
                                                {"i1", NpyKind::i1, 1, "int8"},
                                                {"u1", NpyKind::u1, 1, "uint8"},
                                                {"i2", NpyKind::i2, 2, "int16"},
@@ -34,6 +34,7 @@ constexpr std::array<NamedKind, 11> kKinds = {{{"b1", NpyKind::b1, 1, "bool"},
                                                {"u4", NpyKind::u4, 4, "uint32"},
                                                {"i8", NpyKind::i8, 8, "int64"},
                                                {"u8", NpyKind::u8, 8, "uint64"},
+                                               {"f2", NpyKind::f2, 2, "float16"},
                                                {"f4", NpyKind::f4, 4, "float32"},
                                                {"f8", NpyKind::f8, 8, "float64"}}};
 

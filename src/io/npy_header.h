@@ -10,7 +10,8 @@
 namespace rheo {
 
 /// Element types by NumPy's letters and bytes, little-endian where that means anything.
-enum class NpyKind { b1, i1, u1, i2, u2, i4, u4, i8, u8, f4, f8 };
+/// None is read as f2; each reader says what it takes instead.
+enum class NpyKind { b1, i1, u1, i2, u2, i4, u4, i8, u8, f2, f4, f8 };
 
 struct NpyHeader {
   NpyKind kind = NpyKind::u1;

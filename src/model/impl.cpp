@@ -232,7 +232,7 @@ void Model::Impl::require_labels(const char* who, const Labels& labels, std::int
   require(optional || !labels.empty(), who, ": labels are missing; the model has ", config.classes,
           " classes");
   require(labels.empty() || static_cast<std::int64_t>(labels.size()) == images, who,
-          ": labels must be one for each of ", images, " images; got ", labels.size());
+          ": labels must be one for each of ", count_of(images, "image"), "; got ", labels.size());
   for (std::size_t i = 0; i < labels.size(); ++i)
     require(labels[i] >= 0 && labels[i] < config.classes, who, ": labels must be 0..",
             config.classes - 1, "; that of image ", i, " is ", labels[i]);

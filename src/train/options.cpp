@@ -1,5 +1,6 @@
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -63,19 +64,24 @@ void read(const char* key, const nlohmann::json& json, std::uint64_t& value) {
   value = json.get<std::uint64_t>();
 }
 
-void read(const char* key, const nlohmann::json& json, std::int64_t& value) {
+template <class Value>
+void read_whole(const char* key, const nlohmann::json& json, Value most, const char* rule,
+                Value& value) {
+  if (!json.is_number_integer()) refuse(key, "a whole number", json);
   // By its own type: as a signed number one from 2^63 on would be below 0.
-  const bool large =
-      json.is_number_unsigned() ? json.get<std::uint64_t>() > std::uint64_t{kMost} : json < -kMost;
-  if (!json.is_number_integer() || large) refuse(key, "a whole number", json);
-  value = json.get<std::int64_t>();
+  const bool large = json.is_number_unsigned()
+                         ? json.get<std::uint64_t>() > static_cast<std::uint64_t>(most)
+                         : json < -most;
+  if (large) refuse(key, rule, json);
+  value = json.get<Value>();
+}
+
+void read(const char* key, const nlohmann::json& json, std::int64_t& value) {
+  read_whole(key, json, kMost, "a whole number within +-2^40", value);
 }
 
 void read(const char* key, const nlohmann::json& json, int& value) {
-  std::int64_t wide = 0;
-  read(key, json, wide);
-  if (wide != static_cast<int>(wide)) refuse(key, "a whole number below 2^31", json);
-  value = static_cast<int>(wide);
+  read_whole(key, json, std::numeric_limits<int>::max(), "a whole number within +-2^31", value);
 }
 
 template <class Enum>

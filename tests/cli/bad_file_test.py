@@ -154,7 +154,10 @@ class BadFileTest(ProgramTest):
         nan = good.copy()
         nan[1, 3, 2, 0] = np.nan
         for name, array, words in [
-                ("double", good.astype(np.float64), ["float64"]), ("nan", nan, ["nan", "image 1"]),
+                ("whole", good.astype(np.int64), ["float64", "got int64"]),
+                ("half", good.astype(np.float16), ["float32", "got float16"]),
+                ("wide", good.astype(np.float64) + 1e300, ["inf", "image 0"]),
+                ("nan", nan, ["nan", "image 1"]),
                 ("size", good[:, :4], ["[N, 8, 8, 3]", "[2, 4, 8, 3]"]),
                 ("flat", good.reshape(2, -1), ["[2, 192]"]), ("none", good[:0], ["[0, 8, 8, 3]"])]:
             with self.subTest(name):
@@ -166,7 +169,9 @@ class BadFileTest(ProgramTest):
     def test_each_wrong_latent_array_is_named(self):
         good = np.zeros((2, 192), np.float32)
         for name, array, words in [("long", np.zeros((2, 193), np.float32), ["192", "[2, 193]"]),
-                                   ("double", good.astype(np.float64), ["float32"]),
+                                   ("whole", good.astype(np.int64), ["float64", "got int64"]),
+                                   ("half", good.astype(np.float16), ["float32", "got float16"]),
+                                   ("wide", good.astype(np.float64) + 1e300, ["inf", "row 0"]),
                                    ("inf", good + np.inf, ["inf", "row 0"]),
                                    ("images", good.reshape(2, 8, 8, 3), ["[2, 8, 8, 3]"])]:
             with self.subTest(name):
@@ -184,6 +189,15 @@ class BadFileTest(ProgramTest):
                 path = self.save(f"{name}.npy", array)
                 self.refused(3, ["score", *BY_CLASS, "--input", "bad/two.npy", "--labels", path],
                              [path, *words])
+
+    def test_a_label_of_no_class_is_told_of_the_file_that_it_is_in(self):
+        self.write("a-images-idx3-ubyte", idx(np.zeros((4, 8, 8), np.uint8)))
+        self.write("a-labels-idx1-ubyte", idx(np.array([0, 1, 9, 2], np.uint8)))
+        train = ["train", "bad/a-images-idx3-ubyte", "--run", "refused", *TINY_MODEL, *QUICK,
+                 "--classes", 5]
+        for more in [], ["--held-out", 1], ["--test", "bad/a-images-idx3-ubyte"]:
+            self.refused(3, [*train, *more],
+                         ["bad/a-labels-idx1-ubyte: labels must be below 5", "got 9"])
 
     def test_latents_of_a_model_with_classes_need_labels(self):
         path = self.save("z.npy", np.zeros((2, 192), np.float32))

@@ -18,6 +18,11 @@ LINES = """
 2 | interpolat P D                              | did you mean interpolate?
 2 | --versoin                                   | did you mean --version?
 2 | score P D --nosie centre                    | did you mean --noise?
+2 | train X --batch-size 4                      | --batch-size, did you mean --batch?
+2 | train X --learn=4                           | --learn; did you mean --learning-rate?
+2 | train X --epochs 4                          | no such option: --epochs (see
+2 | info plain.safetensors other                | no such argument: other (see
+2 | score P D --memory full                     | no such option: --memory (see
 2 | qwertyuiop                                  | qwertyuiop, --help
 2 | -x                                          | -x, --help
 2 | score D --model                             | --model, --help
@@ -63,6 +68,9 @@ LINES = """
 2 | train X --levels 9                          | --levels, 1..8
 2 | train X --bits 0                            | --bits, 1..8
 2 | train X --classes -1                        | --classes
+2 | train X --classes 100000001                 | --classes, 0..100000
+2 | train X --hidden 99999999999                | --hidden, within +-2^31
+2 | train X --updates 99999999999999            | --updates, within +-2^40
 2 | train X --model gloww                       | gloww, glow or realnvp
 2 | train X --coupling both                     | both, additive
 2 | train X --scale loud                        | loud, bounded
@@ -102,6 +110,8 @@ LINES = """
 3 | train text.txt --run refused                | text.txt, must be
 3 | train empty.npy --run refused               | empty.npy, must be
 3 | train doubles.npy --run refused             | doubles.npy, must hold, float64
+3 | train half.npy --run refused                | half.npy, uint8 [N, float64 [N, got float16
+3 | train colour.npy --run refused --levels 4   | multiples of 16, --pad --size 16x16
 3 | train D --run text.txt                      | text.txt, must be a folder
 3 | train D --run run_plain                     | run_plain, --resume
 3 | train --resume --run nothing                | nothing, no run to resume
@@ -135,7 +145,7 @@ LINES = """
 3 | score P toy:klein                           | toy:klein, moons
 3 | decode P --latents wrong.npy --output x.npy | wrong.npy, [N, 192], [2, 7]
 3 | decode P --latents nan.npy --output x.npy   | nan.npy, must be finite
-3 | decode P --latents D --output x.npy         | colour.npy, must be float32
+3 | decode P --latents D --output x.npy         | colour.npy, must be float32 or float64, got uint8
 3 | info nothing                                | nothing, No such file
 5 | score P D --output no/where.npy             | no, cannot write
 5 | sample P --output no/where.png              | no, cannot write
@@ -150,7 +160,8 @@ FILES = {"text.txt": "hello\n", "empty.npy": "", "array.json": "[1]", "broken.js
          "word.json": '{"train": {"batch": "eight"}}', "object.json": '{"train": {"batch": {}}}',
          "range.json": '{"train": {"batch": 0}}'}
 ARRAYS = {"short.npy": np.zeros(3, np.int32), "wrong.npy": np.zeros((2, 7), np.float32),
-          "nan.npy": np.full((2, 192), np.nan, np.float32), "doubles.npy": np.zeros((2, 8, 8, 3))}
+          "nan.npy": np.full((2, 192), np.nan, np.float32), "doubles.npy": np.zeros((2, 8, 8, 3)),
+          "half.npy": np.zeros((2, 3), np.float16)}
 
 
 def table():

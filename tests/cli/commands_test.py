@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 import program
-from program import CLASSES, IMAGES, ProgramTest, png
+from program import CLASSES, IMAGES, ProgramTest, idx, png
 
 PLAIN = ["--model", "plain.safetensors"]
 BY_CLASS = ["--model", "by_class.safetensors"]
@@ -41,6 +41,12 @@ class ScoreTest(CommandTest):
         text = self.done("score", *PLAIN, "colour.npy").stdout.decode()
         told = json.loads(self.done("score", *PLAIN, "colour.npy", "--json").stdout)
         self.assertIn(f"{told['bits_per_dim']:.4f} bits/dim", text)
+
+    def test_one_is_told_in_the_singular(self):
+        np.save(program.FOLDER / "one.npy", self.images()[:1])
+        self.assertIn(b", 1 image\n", self.done("score", *PLAIN, "one.npy").stdout)
+        self.assertIn(b" 1 image, ", self.done("sample", *PLAIN, "--count", 1, "--output",
+                                               "one.png").stderr)
 
     def test_floats_are_taken_as_they_are(self):
         np.save(program.FOLDER / "x.npy", self.centred())
@@ -102,6 +108,18 @@ class LatentsTest(CommandTest):
         np.testing.assert_array_equal(self.load("z.npy"), self.load("w.npy"))
         self.done("decode", *BY_CLASS, "--latents", "z.npy", *labels, "--output", "y.npy")
         np.testing.assert_allclose(self.load("y.npy"), self.centred(), atol=ROUND_TRIP)
+
+    def test_doubles_and_labels_of_idx_are_taken_as_floats_and_arrays_are(self):
+        (program.FOLDER / "l.idx").write_bytes(idx(np.load(
+            program.FOLDER / "colour_labels.npy").astype(np.uint8)))
+        for name, change in [("x", np.float32), ("double", np.float64)]:
+            np.save(program.FOLDER / "x.npy", self.centred().astype(change))
+            labels = ["--labels", "l.idx" if name == "double" else "colour_labels.npy"]
+            self.done("encode", *BY_CLASS, "--input", "x.npy", *labels, "--output", "z.npy")
+            np.save(program.FOLDER / "z.npy", self.load("z.npy").astype(change))
+            self.done("decode", *BY_CLASS, "--latents", "z.npy", *labels, "--output",
+                      f"y_{name}.npy")
+        np.testing.assert_array_equal(self.load("y_x.npy"), self.load("y_double.npy"))
 
     def test_the_prior_makes_latents_smaller_than_a_wrong_order_would(self):
         """Latents of training images are near N(0, 1) once ActNorm has been initialised."""
@@ -189,6 +207,17 @@ class InfoTest(CommandTest):
         alone = json.loads(self.done("info", "plain.safetensors", "--device", "cpu", "--memory",
                                      "state", "--json").stdout)["memory"]
         self.assertEqual(set(alone) & {"full", "state", "invert"}, {"state"})
+
+    def test_the_folder_of_a_run_stands_for_its_last_model(self):
+        texts = [self.done("info", path).stdout.split(b"  memory")[0]  # what is free changes
+                 for path in ("run_by_class", "run_by_class/checkpoints/last/model.safetensors")]
+        self.assertEqual(*texts)
+
+    def test_memory_of_training_is_asked_of_no_other_command(self):
+        for command in ["train", "sample", "score", "encode", "decode", "interpolate",
+                        "reconstruct", "info"]:
+            text = self.done(command, "--help").stdout.decode()
+            self.assertEqual("--memory" in text, command in ("train", "info"), command)
 
     def test_json_has_every_tensor(self):
         told = json.loads(self.done("info", "plain.safetensors", "--json").stdout)

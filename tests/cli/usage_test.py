@@ -74,7 +74,8 @@ VALUES = {
     "too many levels": ([*TRAIN, "--levels", 4], ["colour.npy", "16", "8x8"]),
     "all held out": ([*TINY, "--held-out", 40], ["--held-out", "40"]),
     "classes of data without": ([*TINY, "--conditional"], ["colour.npy", "--conditional"]),
-    "too few classes": ([*TINY, "--labels", "colour_labels.npy", "--classes", 2], ["2"]),
+    "too few classes": ([*TINY, "--labels", "colour_labels.npy", "--classes", 2],
+                        ["colour_labels.npy: labels must be below 2", "got 2"]),
     "test of other channels": ([*TINY, "--test", "grey.npy"], ["grey.npy", "3", "1"]),
     "test of another size": ([*TINY, "--test", "large.npy"], ["large.npy", "8", "12"]),
 }

@@ -1,5 +1,9 @@
 """Vectors: rheo toy, and what is refused of them before a model has seen them."""
 
+import glob
+import shutil
+import unittest
+
 import numpy as np
 
 import program
@@ -136,13 +140,48 @@ class VectorsTest(ProgramTest):
                 ("wide", np.full((4, 2), 1e300), ["inf", "row 0"]),
                 ("line", np.zeros(4, np.float32), ["[N, D]", "float32 [4]"]),
                 ("images", np.zeros((2, 8, 8, 3), np.float32), ["uint8", "float32 [2, 8, 8, 3]"]),
-                ("whole", np.zeros((4, 2), np.int64), ["floats [N, D]", "int64 [4, 2]"]),
+                ("whole", np.zeros((4, 2), np.int64), ["float64 [N, D]", "int64 [4, 2]"]),
                 ("none", np.zeros((0, 2), np.float32), ["[0, 2]"])]:
             with self.subTest(name):
                 path = program.FOLDER / f"bad_{name}.npy"
                 np.save(path, array)
                 self.addCleanup(path.unlink)
                 self.refused(3, train(path.name), [path.name, *words])
+
+    def begun(self, data, *args):
+        """What is told of a training of one update."""
+        self.addCleanup(shutil.rmtree, program.FOLDER / "noted", ignore_errors=True)
+        told = self.done("train", data, "--run", "noted", "--updates", 1, "--hidden", 8, *args)
+        shutil.rmtree(program.FOLDER / "noted")
+        return told.stderr.decode()
+
+    def test_numbers_of_another_scale_are_told_of(self):
+        path = program.FOLDER / "scaled.npy"
+        self.addCleanup(path.unlink)
+        good = np.random.default_rng(3).normal(size=(200, 3))
+        good = (good - good.mean(0)) / good.std(0)
+        for columns, words in [
+                ([[0, 1], [40, 1], [0, 0.01]], ["2 of 3 columns", "column 1 has 40 and 1;", "(x - mean)"]),
+                ([[0, 1], [0, 1], [7, 0]], ["column 2 is 7 in all vectors", "leave it out"])]:
+            mean, deviation = np.array(columns).T
+            np.save(path, good * deviation + mean)
+            told = self.begun("scaled.npy")
+            for word in ["note   ", *words]:
+                self.assertIn(word, told)
+        np.save(path, good)
+        for data in ["scaled.npy", "toy:pinwheel"]:
+            self.assertNotIn("mean", self.begun(data))
+
+    @unittest.skipIf(glob.glob("/dev/nvidia*"), "there is a GPU")
+    def test_no_gpu_is_missed_where_none_is(self):
+        self.assertNotIn("GPU", self.begun("pairs.npy"))
+
+    def test_advice_after_a_divergence_names_the_option(self):
+        self.addCleanup(shutil.rmtree, program.FOLDER / "lost", ignore_errors=True)
+        result = program.call("train", "pairs.npy", "--run", "lost", "--hidden", 8,
+                              "--learning-rate", 1000, "--clip-norm", 0)
+        self.assertEqual(result.returncode, 6, result.stderr)
+        self.assertIn(b"--scale bounded", result.stderr)
 
     def test_a_configuration_of_images_is_none_of_vectors(self):
         path = program.FOLDER / "images.json"

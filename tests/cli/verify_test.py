@@ -73,6 +73,15 @@ class VerifyTest(FilesTest):
         self.refused(3, ["verify", "other"], ["other", "neither"])
         self.assertIn("No such file", str(self.verified("missing")))
 
+    def test_a_folder_that_another_program_wrote_is_no_damaged_run(self):
+        """As examples/double_moon leaves it, whose pictures scripts/plot draws."""
+        self.begin("--updates", 2)
+        path = self.run_folder / "config.json"
+        whole = json.loads(path.read_text())
+        path.write_text(json.dumps({"data": {"path": "toy:moons"}, "model": whole["model"]}))
+        self.refused(3, ["verify", "run"],
+                     ["run: is no run of rheo train", "verify run/checkpoints/last"])
+
     def test_each_damage_of_a_run_is_named(self):
         self.begin_run()
         shutil.copytree(self.run_folder, program.FOLDER / "other", symlinks=True)

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "rheo/dataset.h"
-#include "src/data/arrays.h"
+#include "rheo/npy.h"
 #include "src/io/cifar.h"
 #include "tests/fuzz/target.h"
 
@@ -12,7 +12,7 @@ namespace {
 
 void read_data_and_labels(const std::string& path) {
   expect_result_or_refusal([&] { Dataset::open(path).fingerprint(); });
-  expect_result_or_refusal([&] { read_label_file(path, 4); });
+  expect_result_or_refusal([&] { read_labels(path, 4); });
 }
 
 /// At its quickest: what matters is what comes out of it.

@@ -183,7 +183,7 @@ def configs():
         ("huge.json", b'{"train":{"batch":1e400}}', "a number that overflows"),
         ("not_utf8.json", b'{"\xff":1}', "it is broken at byte 3"),
         ("long.json", b" " * (MI + 1), "at most 1048576 bytes long; got 1048577"),
-        ("number.json", b'{"train":{"batch":18446744073709551615}}', "batch must be a whole number; got 18446744073709551615"),
+        ("number.json", b'{"train":{"batch":18446744073709551615}}', "batch must be a whole number within +-2^31; got 18446744073709551615"),
         ("minus.json", b'{"train":{"batch":-1}}', "batch must be 1..65536; got -1"),
         ("object.json", b'{"model":{"steps":{}}}', "steps must be one value; got object"),
     ]
@@ -210,7 +210,7 @@ def arrays():
         ("object.npy", npy(described("(1,)", "|O"), bytes(8)), 'got "|O"'),
         ("text.npy", npy(described("(1,)", "<U4"), bytes(16)), 'got "<U4"'),
         ("big_endian.npy", npy(described("(1, 1)", ">f4"), bytes(4)), 'got ">f4"'),
-        ("half.npy", npy(described("(2, 1)", "<f2"), bytes(4)), 'got "<f2"'),
+        ("half.npy", npy(described("(2, 1)", "<f2"), bytes(4)), "got float16"),
         ("complex.npy", npy(described("(1, 1)", "<c8"), bytes(8)), 'got "<c8"'),
         ("fortran.npy", npy(described("(1, 2, 2, 1)", order=True), bytes(4)), "numpy.ascontiguous"),
         ("records.npy", npy("{'descr': [('a', '<f4')], 'shape': (1,)}"), "not of records"),
@@ -362,7 +362,7 @@ def large():
         ("size-idx3.gz", lambda: gzip.compress(idx((50 * M, 1, 4), bytes(200 * M)), 1),
          "images must be 2x2; got 1x4"),
         ("shorts.npy", lambda: npy(described(f"({60 * M}, 1)", "<i2"), bytes(120 * M)),
-         "or points, floats [N, D]; got int16 [60000000, 1]"),
+         "or points, float32 or float64 [N, D]; got int16 [60000000, 1]"),
         ("labels.npy", lambda: npy(described(f"({120 * M},)"), bytes(120 * M)),
          "must have a label for each of 4 images; got 120000000"),
     ]
