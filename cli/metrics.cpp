@@ -103,4 +103,22 @@ void Metrics::sync() {
   if (retried([&] { return fsync(file_); }) != 0) fail_errno(path_, "sync");
 }
 
+MetricsLines check_metrics(const std::string& path) {
+  const std::string text = read_text(path);
+  MetricsLines found;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+    const std::optional<Line> line = parsed(text.substr(begin, end - begin));
+    ++found.count;
+    if (!line) fail(Errc::bad_file, "{}: line {} is not a line of metrics", path, found.count);
+    const std::int64_t due = found.updates + (line->update ? 1 : 0);
+    if (line->step != due)
+      fail(Errc::bad_file, "{}: line {} is of update {}; it must be of {}", path, found.count,
+           line->step, due);
+    found.updates = due;
+  }
+  found.torn = begin < text.size();
+  return found;
+}
+
 }  // namespace rheo::cli

@@ -42,4 +42,15 @@ class Metrics {
   int file_;
 };
 
+/// The lines of a metrics.jsonl.
+struct MetricsLines {
+  std::int64_t count = 0;
+  std::int64_t updates = 0;
+  bool torn = false;  ///< The last one has no end.
+};
+
+/// Looks whether they are a run's, and have each update from the first on once. @throws Error
+/// bad_file naming the line that is not so; io.
+MetricsLines check_metrics(const std::string& path);
+
 }  // namespace rheo::cli

@@ -9,11 +9,11 @@
 #include "cli/commands.h"
 #include "cli/counts.h"
 #include "cli/failure.h"
+#include "cli/metrics.h"
 #include "cli/output.h"
 #include "cli/record.h"
 #include "cli/run_directory.h"
 #include "cli/settings.h"
-#include "cli/text_file.h"
 #include "rheo/checkpoint.h"
 #include "rheo/trainer.h"
 
@@ -68,40 +68,11 @@ bool is_of_another_program(const std::string& folder) {
   }
 }
 
-/// The lines of metrics.jsonl: each update from the first on once, whole lines, nothing foreign.
-class MetricsReader {
- public:
-  void read(const std::string& text) {
-    std::size_t begin = 0;
-    for (std::size_t end; (end = text.find('\n', begin)) != text.npos; begin = end + 1)
-      take(text.substr(begin, end - begin), ++line_);
-    torn_ = begin < text.size();
-  }
-
-  std::int64_t step() const { return step_; }
-
-  std::string text() const {
-    return fmt::format("updates 1 to {}, each once, in {}{}", step_, count_of(line_, "lines"),
-                       torn_ ? "; a line at the end was cut off, which --resume removes" : "");
-  }
-
- private:
-  void take(const std::string& text, std::int64_t number) {
-    const auto line = nlohmann::json::parse(text, nullptr, false);
-    const bool ours = line.is_object() && line.contains("step") &&
-                      line["step"].is_number_integer() && line.contains("split") &&
-                      line["split"].is_string();
-    if (!ours) damaged("line {} is not a line of metrics", number);
-    const auto step = line["step"].get<std::int64_t>();
-    const bool update = line["split"] == "train";
-    if (step != step_ + (update ? 1 : 0))
-      damaged("line {} is of update {}; it must be of {}", number, step, step_ + (update ? 1 : 0));
-    step_ = step;
-  }
-
-  std::int64_t line_ = 0, step_ = 0;
-  bool torn_ = false;
-};
+std::string text_of(const MetricsLines& found) {
+  return fmt::format("updates 1 to {}, each once, in {}{}", found.updates,
+                     count_of(found.count, "lines"),
+                     found.torn ? "; a line at the end was cut off, which --resume removes" : "");
+}
 
 class VerifyCommand {
  public:
@@ -189,11 +160,10 @@ void VerifyCommand::verify_metrics(std::int64_t newest) {
   const std::string file = path + "/metrics.jsonl";
   if (newest < 0 && !fs::exists(file)) return;
   const bool whole = check(file, [&] {
-    MetricsReader reader;
-    reader.read(read_text(file));
-    if (reader.step() < newest)
-      damaged("ends with update {}; the newest checkpoint is of {}", reader.step(), newest);
-    return reader.text();
+    const MetricsLines found = check_metrics(file);
+    if (found.updates < newest)
+      damaged("ends with update {}; the newest checkpoint is of {}", found.updates, newest);
+    return text_of(found);
   });
   if (!whole && newest >= 0)
     advice_ = fmt::format("no model is lost; once that line is mended or removed, {}", advice_);

@@ -39,10 +39,12 @@ void record(Bytes input) {
   });
 }
 
-/// A run's metrics.jsonl, cut off after its newest checkpoint.
+/// A run's metrics.jsonl as verify and --resume read it, which cuts it off after the newest
+/// checkpoint.
 void metrics(Bytes input) {
   static MemoryFile memory;
   const std::string& path = memory.holding({input});
+  expect_result_or_refusal([&] { cli::check_metrics(path); });
   expect_result_or_refusal([&] {
     constexpr std::int64_t kStep = 100;
     cli::Metrics file(path);
