@@ -14,11 +14,15 @@ namespace rheo::cuda {
 /// What a tile has to do with one row.
 struct SeenRow {
   int at;  // its pixel, counted from the tile's first
-  // Bit t: tap t lies inside the image; 9 + t: what stands there is the tile's to write.
+  // Bit t: tap t lies inside the image; 9 + t: what stands there is the tile's to write; 19 + t:
+  // and it is one of the tile's values.
   unsigned bits;
 };
-constexpr int kSeenBits = 9;
-constexpr int kOwnBit = 2 * kSeenBits;  // the row's pixel is the tile's
+constexpr int kMineBits = 9;
+constexpr int kValueBits = 19;
+// What is behind the taps counts as a tenth, whose bits are: the row's pixel is the tile's; none.
+constexpr int kNoTap = 9;
+constexpr int kOwnBit = kMineBits + kNoTap;
 
 constexpr int kMaxSeenRows = 3 * (kTilePixels + 2);
 
@@ -35,14 +39,14 @@ __device__ __forceinline__ unsigned seen_bits(const Images& images, const Tile& 
   if (pixel < 0 || pixel >= images.pixels) return 0;
   const bool own = at >= 0 && at < tile.count;
   const unsigned inside = taps_inside<kSign>(images, pixel);
-  unsigned bits = inside | (own ? 1u << kOwnBit : 0u);
+  unsigned near = 0;
 #pragma unroll
   for (int t = 0; t < 9; ++t) {
     const int source = at + offset_of<kSign>(t, images.width);
-    const bool inside_tile = source >= 0 && source < tile.count;
-    if (inside >> t & 1u ? inside_tile : own) bits |= 1u << (kSeenBits + t);
+    if (source >= 0 && source < tile.count) near |= 1u << t;
   }
-  return bits;
+  const unsigned values = inside & near, zeros = own ? ~inside & kAllTaps : 0u;
+  return inside | (values | zeros) << kMineBits | (own ? 1u << kOwnBit : 0u) | values << kValueBits;
 }
 
 /// Fills a block's [kMaxSeenRows]; the caller's next barrier makes them readable.
@@ -88,10 +92,10 @@ __device__ __forceinline__ unsigned ones_of(int taps, bool edge, unsigned bits) 
   return 1u | (edge ? outside << 1 : 0u);
 }
 
-/// Columns `at` and on of those behind the taps.
+/// `kCount` columns, one where the bit is set.
 template <class T, int kCount>
 __device__ __forceinline__ Vector<typename Unit<T, kCount>::Word, Unit<T, kCount>::kWords>
-constants(unsigned ones, int at) {
+constants(unsigned ones) {
   using U = Unit<T, kCount>;
   constexpr unsigned kOne = sizeof(T) == 4 ? 0x3f800000u : 0x3f80u;  // 1 as float and as bfloat16
   Vector<typename U::Word, U::kWords> words;
@@ -100,7 +104,7 @@ constants(unsigned ones, int at) {
     unsigned word = 0;
 #pragma unroll
     for (int i = 0; i < U::kInWord; ++i)
-      word |= (ones >> (at + w * U::kInWord + i) & 1u ? kOne : 0u) << (16 * i);
+      word |= (ones >> (w * U::kInWord + i) & 1u ? kOne : 0u) << (16 * i);
     words.at[w] = static_cast<typename U::Word>(word);
   }
   return words;
@@ -108,73 +112,90 @@ constants(unsigned ones, int at) {
 
 /// Where a unit of columns comes from.
 struct UnitSource {
-  int tap;  // place in the 3x3 window; kSeenBits: constant
-  int at;   // first value, counted from those of the row's pixel; of the constants, which
+  unsigned tap;  // bit t; bit kNoTap: it is constant
+  int at;        // first value, counted from those of the row's pixel
 };
 
 template <int kSign, class T>
 __device__ __forceinline__ UnitSource source_of(const Matrix<T>& to, int column, int width) {
-  const int t = column / to.channels;
-  if (t >= to.taps) return {kSeenBits, column - to.taps * to.channels};
-  const int tap = to.taps == 1 ? 4 : t;
-  return {tap, (offset_of<kSign>(tap, width) - t) * to.channels + column};
+  const int t = static_cast<int>(static_cast<unsigned>(column) / to.channels);
+  const int tap = t >= to.taps ? kNoTap : to.taps == 1 ? 4 : t;
+  return {1u << tap, (offset_of<kSign>(tap, width) - t) * to.channels + column};
 }
 
-/// Stores those units of a chunk that are the tile's.
+/// Stores those units of a chunk that are the tile's. Bit t of `mine`: tap t is.
 template <int kUnits, class Word, int kWords>
 __device__ __forceinline__ void store_mine(Word* to, const Vector<Word, kWords>& all,
-                                           const UnitSource (&from)[kUnits], unsigned bits,
-                                           unsigned mine) {
+                                           const UnitSource (&from)[kUnits], unsigned mine) {
   constexpr int kEach = kWords / kUnits;
-  if ((bits & mine) == mine) return store(to, all);
 #pragma unroll
   for (int u = 0; u < kUnits; ++u) {
     Vector<Word, kEach> unit;
 #pragma unroll
     for (int w = 0; w < kEach; ++w) unit.at[w] = all.at[u * kEach + w];
-    if (bits >> (kSeenBits + from[u].tap) & 1u) store(to + u * kEach, unit);
+    if (mine & from[u].tap) store(to + u * kEach, unit);
   }
 }
 
 /// A thread writes the same `kChunk` columns of several rows. They are made of units of `kUnit`,
 /// each of one tap; where all are the tile's they are stored as one.
-template <int kSign, int kChunk, int kUnit, class T>
+template <int kSign, bool kConstants, int kChunk, int kUnit, class T>
 __device__ __forceinline__ void write_chunks(const Matrix<T>& to, const SeenRows& seen,
                                              const T* values, int width) {
   using U = Unit<T, kUnit>;
   using Word = typename U::Word;
   constexpr int kUnits = kChunk / kUnit;
-  const int chunks = to.stride / kChunk, across = min(chunks, kTileThreads);
-  const int down = kTileThreads / across, first = thread() / across;
+  const unsigned chunks = static_cast<unsigned>(to.stride) / kChunk;
+  const unsigned across = min(chunks, unsigned{kTileThreads}), down = kTileThreads / across;
+  const unsigned first = threadIdx.x / across;
   if (first >= down) return;
 #pragma unroll 1
-  for (int chunk = thread() - first * across; chunk < chunks; chunk += across) {
+  for (unsigned chunk = threadIdx.x - first * across; chunk < chunks; chunk += across) {
+    const int column = static_cast<int>(chunk) * kChunk;
     UnitSource from[kUnits];
-    unsigned mine = 0;
+    unsigned taps = 0;
 #pragma unroll
     for (int u = 0; u < kUnits; ++u) {
-      from[u] = source_of<kSign>(to, chunk * kChunk + u * kUnit, width);
-      mine |= 1u << (kSeenBits + from[u].tap);
+      from[u] = source_of<kSign>(to, column + u * kUnit, width);
+      taps |= from[u].tap;
     }
-#pragma unroll 1
-    for (int r = first; r < seen.count; r += down) {
-      const SeenRow row = seen.rows[r];
-      if ((row.bits & mine) == 0) continue;
-      Vector<Word, kUnits* U::kWords> all = {};
+    const int behind = column - to.taps * to.channels;  // the taps; less than 0: so many are taps'
+    const auto constants_of = [&](unsigned bits) {
+      const unsigned ones = ones_of(to.taps, to.edge, bits);
+      const unsigned here = behind < 0 ? ones << -behind : ones >> behind;
+      Vector<Word, kUnits * U::kWords> all;
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
-        Vector<Word, U::kWords> unit = {};
-        if (from[u].tap == kSeenBits)
-          unit = constants<T, kUnit>(ones_of(to.taps, to.edge, row.bits), from[u].at);
-        else if (row.bits >> from[u].tap & row.bits >> (kSeenBits + from[u].tap) & 1u)
-          unit = load<U::kWords>(
-              reinterpret_cast<const Word*>(values + row.at * to.channels + from[u].at));
+        const auto unit = constants<T, kUnit>(here >> (u * kUnit));
 #pragma unroll
         for (int w = 0; w < U::kWords; ++w) all.at[u * U::kWords + w] = unit.at[w];
       }
-      store_mine<kUnits>(
-          reinterpret_cast<Word*>(to.data + std::int64_t{row.at} * to.stride + chunk * kChunk), all,
-          from, row.bits, mine);
+      return all;
+    };
+    const bool has_constants = kConstants && behind > -kChunk;
+    Vector<Word, kUnits* U::kWords> fixed = {};
+    if (has_constants) fixed = constants_of(kAllTaps);
+#pragma unroll 1
+    for (int r = static_cast<int>(first); r < seen.count; r += static_cast<int>(down)) {
+      const SeenRow row = seen.rows[r];
+      const unsigned mine = row.bits >> kMineBits, held = row.bits >> kValueBits;
+      if ((mine & taps) == 0) continue;
+      const T* own = values + row.at * to.channels;
+      auto all = fixed;
+      if (has_constants && to.edge) all = constants_of(row.bits);
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u) {
+        if ((held & from[u].tap) == 0) continue;
+        const auto unit = load<U::kWords>(reinterpret_cast<const Word*>(own + from[u].at));
+#pragma unroll
+        for (int w = 0; w < U::kWords; ++w) all.at[u * U::kWords + w] = unit.at[w];
+      }
+      // An int is enough: no row is further away than a line and the tile.
+      auto* at = reinterpret_cast<Word*>(to.data + (row.at * to.stride + column));
+      if ((mine & taps) == taps)
+        store(at, all);
+      else
+        store_mine(at, all, from, mine);
     }
   }
 }
@@ -186,15 +207,15 @@ __device__ __forceinline__ void write_rows(const Matrix<T>& to, const SeenRows& 
                                            const T* values, int width, bool aligned) {
   constexpr int kMost = 16 / static_cast<int>(sizeof(T));
   if (!aligned)
-    write_chunks<kSign, 1, 1>(to, seen, values, width);
+    write_chunks<kSign, kConstants, 1, 1>(to, seen, values, width);
   else if (to.channels % kMost == 0)
-    write_chunks<kSign, kMost, kMost>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kMost, kMost>(to, seen, values, width);
   else if (to.channels % 4 == 0)
-    write_chunks<kSign, kConstants ? kMost : 4, 4>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kConstants ? kMost : 4, 4>(to, seen, values, width);
   else if (to.channels % 2 == 0)
-    write_chunks<kSign, kConstants ? kMost : 2, 2>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kConstants ? kMost : 2, 2>(to, seen, values, width);
   else
-    write_chunks<kSign, kConstants ? kMost : 1, 1>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kConstants ? kMost : 1, 1>(to, seen, values, width);
 }
 
 }  // namespace rheo::cuda

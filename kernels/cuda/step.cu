@@ -15,8 +15,8 @@ constexpr int kWarps = kTileThreads / 32;
 /// What the network returned for a tile, from its taps: [pixels, out] where `mixed` will be.
 __device__ __forceinline__ void gather_outputs(const StepArgs& a, const Images& images,
                                                const Tile& tile, int out, const StepBlock& block) {
-  const int stride = a.taps.taps * out;
-  const Neighbours from = {a.taps.data + tile.row * stride, stride, a.taps.taps, out, a.taps.edge};
+  const int stride = block.taps * out;
+  const Neighbours from = {a.taps.data + tile.row * stride, stride, block.taps, out, a.taps.edge};
   float* net = block.at(block.room.mixed);
   with_width(out, block.aligned, [&]<int kWidth>() {
     using V = Vector<float, kWidth>;
@@ -80,8 +80,8 @@ __device__ __forceinline__ void write_columns(const StepArgs& a, const Images& i
                                               const Tile& tile, const SeenRows& seen, const T* keys,
                                               const StepBlock& block) {
   const Columns& c = a.columns;
-  write_rows<+1, true>(Matrix<T>{static_cast<T*>(c.data) + tile.row * c.stride, c.stride, c.taps,
-                                 block.columns, c.edge},
+  write_rows<+1, true>(Matrix<T>{static_cast<T*>(c.data) + tile.row * c.stride, c.stride,
+                                 block.columns_taps, block.columns, c.edge},
                        seen, keys, images.width, block.aligned);
 }
 
@@ -92,6 +92,7 @@ __device__ __forceinline__ void columns_again(const StepArgs& a, const Images& i
   const int n = block.columns;
   T* keys = reinterpret_cast<T*>(block.at(block.room.keys));
   const auto* again = static_cast<const __nv_bfloat16*>(a.again) + tile.row * n;
+#pragma unroll 1
   for (int k = thread(); k < tile.count * n; k += kTileThreads)
     round_to(keys[k], to_float(again[k]));
   const SeenRows seen = find_rows<+1>(images, tile, block.seen);
@@ -114,6 +115,7 @@ __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, 
   if (a.mix)
     mix<kWhole>(a, tile.count, keys, block);
   else
+#pragma unroll 1
     for (int k = thread(); k < tile.count * n; k += kTileThreads) {
       const int c = k % n;
       const float value = block.state().data[k / n * block.room.stride + c];
@@ -123,6 +125,7 @@ __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, 
   if (a.to) copy(a.to, a.mix ? block.mixed() : block.state());
   if (a.kept) {
     auto* kept = static_cast<__nv_bfloat16*>(a.kept) + tile.row * n;
+#pragma unroll 1
     for (int k = thread(); k < tile.count * n; k += kTileThreads)
       round_to(kept[k], to_float(keys[k]));
   }
@@ -170,6 +173,8 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
                            logs,
                            channels,
                            passed,
+                           kWhole ? 9 : a.taps.taps,
+                           kWhole ? 9 : a.columns.taps,
                            columns,
                            kWhole ? columns : columns - a.withheld,
                            forward,
@@ -200,12 +205,13 @@ void step(const StepArgs& a, bool forward, Stream stream) {
   const bool aligned = all_aligned({a.from, a.to, a.taps.data, a.taps.bias, a.taps.edge, a.raw,
                                     a.coupled, a.mix, a.bias, a.columns.data});
   const bool columns = a.columns.data || a.kept || a.again;
-  const bool halves = aligned && a.withheld == 0 &&
-                      (a.taps.data == nullptr || a.passed * 2 == a.channels) &&
-                      (!columns || a.columns.channels * 2 == a.channels);
-  if (halves && a.channels == 12) return launch_step<12>(a, forward, aligned, stream);
-  if (halves && a.channels == 24) return launch_step<24>(a, forward, aligned, stream);
-  if (halves && a.channels == 48) return launch_step<48>(a, forward, aligned, stream);
+  const bool of_glow =
+      aligned && a.withheld == 0 &&
+      (a.taps.data == nullptr || (a.taps.taps == 9 && a.passed * 2 == a.channels)) &&
+      (!columns || (a.columns.taps == 9 && a.columns.channels * 2 == a.channels));
+  if (of_glow && a.channels == 12) return launch_step<12>(a, forward, aligned, stream);
+  if (of_glow && a.channels == 24) return launch_step<24>(a, forward, aligned, stream);
+  if (of_glow && a.channels == 48) return launch_step<48>(a, forward, aligned, stream);
   launch_step<0>(a, forward, aligned, stream);
 }
 

@@ -10,20 +10,26 @@ namespace rheo::cuda {
 namespace {
 
 /// Starts to copy what a tile needs. With columns' gradients the first channels of dy come later.
+template <bool kWhole>
 __device__ __forceinline__ void start_inputs(const StepBackwardArgs& a, const Tile& tile,
                                              const BackwardBlock& block) {
   const int n = block.channels, b = n - block.passed;
   const std::int64_t at = tile.row * n;
   const bool affine = a.taps && a.kind != CouplingKind::additive;
-  // A width that divides both divides their difference.
-  with_width(n | block.columns, block.aligned, [&]<int kWidth>() {
-    const int skipped = a.dcolumns.data ? block.columns : 0;
-    start_copy<kWidth>({block.at(block.room.dy) + skipped, block.room.stride},
-                       {a.dy + at + skipped, n}, n - skipped, n - skipped, tile.count);
-  });
+  const auto start_dy = [&](int skipped) {
+    // A width that divides both divides their difference.
+    with_width(n | block.columns, block.aligned, [&]<int kWidth>() {
+      start_copy<kWidth>({block.at(block.room.dy) + skipped, block.room.stride},
+                         {a.dy + at + skipped, n}, n - skipped, n - skipped, tile.count);
+    });
+  };
+  if (a.dcolumns.data)
+    start_dy(block.columns);
+  else
+    start_dy(0);
   if (affine)
     with_width(b, block.aligned, [&]<int kWidth>() {
-      const int kept = coupling_kept(a.kind, b);
+      const int kept = kWhole ? b : coupling_kept(a.kind, b);
       start_copy<kWidth>({block.at(block.room.raw), kept}, {a.raw + tile.row * kept, kept}, kept,
                          kept, tile.count);
     });
@@ -40,7 +46,7 @@ __device__ __forceinline__ void gather_columns(const StepBackwardArgs& a, const 
   const int n = block.channels;
   const Columns& c = a.dcolumns;
   const Neighbours from = {static_cast<const float*>(c.data) + tile.row * c.stride, c.stride,
-                           c.taps, block.columns, nullptr};
+                           block.columns_taps, block.columns, nullptr};
   const float* dy = a.dy + tile.row * n;
   float* to = block.at(block.room.dy);
   with_width(n | block.columns, block.aligned, [&]<int kWidth>() {
@@ -110,11 +116,12 @@ __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const
   __syncthreads();
   const int b = block.channels - block.passed;
   const float* raw = block.at(block.room.raw);
-  NetworkGradient d = {{dv.data + block.passed, dv.stride}, {raw, b}, b, out, a.taps};
+  NetworkGradient d = {{dv.data + block.passed, dv.stride}, {raw, b}, b, out, block.taps};
   if (!kWhole && a.kind == CouplingKind::tanh) d.shift = {raw + b, 2 * b}, d.draw.stride = 2 * b;
   sums.add_network(d, seen, tile.count);
-  const int stride = a.taps * out;
-  const Matrix<T> to = {static_cast<T*>(a.dtaps) + tile.row * stride, stride, a.taps, out, false};
+  const int stride = block.taps * out;
+  const Matrix<T> to = {static_cast<T*>(a.dtaps) + tile.row * stride, stride, block.taps, out,
+                        false};
   write_rows<-1, false>(to, seen, net, images.width, block.aligned);
 }
 
@@ -123,7 +130,7 @@ __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const 
                                                const Tile& tile, Sums& sums,
                                                const BackwardBlock& block) {
   const int n = block.channels, b = n - block.passed;
-  start_inputs(a, tile, block);
+  start_inputs<kWhole>(a, tile, block);
   if (a.dcolumns.data) gather_columns(a, images, tile, block);
   const SeenRows seen = a.taps ? find_rows<-1>(images, tile, block.seen) : SeenRows{};
   wait_for_copies();
@@ -163,6 +170,8 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
                                gains,
                                n,
                                passed,
+                               kWhole ? 9 : a.taps,
+                               kWhole ? 9 : a.dcolumns.taps,
                                columns,
                                kWhole || aligned};
   // Asked again where it is wanted: kept over the loop it would cost registers.
@@ -207,12 +216,14 @@ template <class T>
 void backward(const StepBackwardArgs& a, Stream stream) {
   const bool aligned =
       all_aligned({a.dy, a.dcolumns.data, a.mix, a.bias, a.coupled, a.raw, a.dtaps, a.dx});
-  const bool of_glow = a.kind != CouplingKind::tanh && a.kind != CouplingKind::exponential;
-  const bool halves = aligned && (a.taps == 0 || (of_glow && a.passed * 2 == a.channels)) &&
-                      (a.dcolumns.data == nullptr || a.dcolumns.channels * 2 == a.channels);
-  if (halves && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
-  if (halves && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);
-  if (halves && a.channels == 48) return launch_backward<48, T>(a, aligned, stream);
+  const bool kind = a.kind != CouplingKind::tanh && a.kind != CouplingKind::exponential;
+  const bool of_glow = aligned &&
+                       (a.taps == 0 || (a.taps == 9 && kind && a.passed * 2 == a.channels)) &&
+                       (a.dcolumns.data == nullptr ||
+                        (a.dcolumns.taps == 9 && a.dcolumns.channels * 2 == a.channels));
+  if (of_glow && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
+  if (of_glow && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);
+  if (of_glow && a.channels == 48) return launch_backward<48, T>(a, aligned, stream);
   launch_backward<0, T>(a, aligned, stream);
 }
 

@@ -24,7 +24,8 @@ struct BackwardRoom {
   int raw;      // [pixels, coupling_kept(...)]; draw, and dshift with `tanh`, once they are known
   int floats;
 
-  /// Of channels that there is a kernel for: half of them pass, and columns show the same half.
+  /// Of channels that there is a kernel for: half of them pass, columns show the same half, and
+  /// windows are of 3x3.
   RHEO_HD static BackwardRoom of_halves(const StepBackwardArgs& a, int channels) {
     return of(channels, channels, kept_of(a, channels / 2), true);
   }
@@ -65,8 +66,9 @@ struct BackwardBlock {
   SeenRow* seen;
   double* gains;  // sums of dL/dgain so far, one a warp
   int channels, passed;
-  int columns;   // their channels
-  bool aligned;  // all that is in device memory, for vectors of 16 bytes
+  int taps, columns_taps;  // 9 or 1
+  int columns;             // their channels
+  bool aligned;            // all that is in device memory, for vectors of 16 bytes
 
   __device__ float* at(int piece) const { return memory + piece; }
   __device__ Rows<float> state(int piece) const { return {memory + piece, room.stride}; }

@@ -23,7 +23,8 @@ struct StepRoom {
   int keys;             // [pixels, columns.channels] of the columns' type
   int floats;
 
-  /// Of channels that there is a kernel for: half of them pass, and columns show the same half.
+  /// Of channels that there is a kernel for: half of them pass, columns show the same half, and
+  /// windows are of 3x3.
   RHEO_HD static StepRoom of_halves(int channels) {
     return of(channels, channels, channels / 2, true);
   }
@@ -59,8 +60,9 @@ struct StepBlock {
   SeenRow* seen;
   double* logs;  // sums of log s so far, one a warp
   int channels, passed;
-  int columns;  // their channels
-  int shown;    // of which so many are not withheld
+  int taps, columns_taps;  // 9 or 1
+  int columns;             // their channels
+  int shown;               // of which so many are not withheld
   bool forward;
   bool aligned;  // all that is in device memory, for vectors of 16 bytes
 
@@ -91,27 +93,30 @@ struct MixPiece {
 };
 
 /// A thread takes four rows for `kPixels` pixels: every access to shared memory is of 16 bytes, and
-/// rows a quarter apart keep the lanes of a warp in different banks.
+/// rows a quarter apart keep the lanes of a warp in different banks. Unsigned: what a remainder can
+/// be then settles most conditions at compile time where m is known.
 template <int kPixels, class T>
 __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
                                          const StepBlock& block) {
-  const int quarter = (m.rows + 3) / 4, groups = (count + kPixels - 1) / kPixels;
+  const unsigned rows = m.rows, quarter = (rows + 3) / 4;
+  const unsigned groups = (static_cast<unsigned>(count) + kPixels - 1) / kPixels;
+  const auto is_pixel = [&](unsigned i) { return i < static_cast<unsigned>(count); };
   const int stride = block.room.stride, columns = block.columns;
   const float *matrix = block.at(block.room.mix), *before = block.at(block.room.before);
   const float* after = block.at(block.room.after);
 #pragma unroll 1
-  for (int k = thread(); k < groups * quarter; k += kTileThreads) {
-    const int group = k / quarter, row = k - group * quarter;
+  for (unsigned k = threadIdx.x; k < groups * quarter; k += kTileThreads) {
+    const unsigned group = k / quarter, row = k % quarter;
     float y[kPixels][4];
     int p[kPixels];
 #pragma unroll
     for (int x = 0; x < kPixels; ++x) {
-      p[x] = min(group + x * groups, count - 1);
+      p[x] = min(static_cast<int>(group + x * groups), count - 1);
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         // What is not this thread's to write may be another's.
-        const bool mine = group + x * groups < count && row + r * quarter < m.rows;
-        const int at = p[x] * stride + m.row + row + r * quarter;
+        const bool mine = is_pixel(group + x * groups) && row + r * quarter < rows;
+        const int at = p[x] * stride + m.row + static_cast<int>(row + r * quarter);
         y[x][r] = m.first || !mine ? 0.f : block.mixed().data[at];
       }
     }
@@ -127,7 +132,7 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
       }
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
-        const int at = row + r * quarter < m.rows ? row + r * quarter : row;
+        const int at = static_cast<int>(row + r * quarter < rows ? row + r * quarter : row);
         const Vector<float, 4> w = load<4>(matrix + at * block.room.mix_stride + j);
 #pragma unroll
         for (int x = 0; x < kPixels; ++x)
@@ -137,11 +142,11 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
     }
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      const int i = m.row + row + r * quarter;
-      if (row + r * quarter >= m.rows) continue;
+      if (row + r * quarter >= rows) continue;
+      const int i = m.row + static_cast<int>(row + r * quarter);
 #pragma unroll
       for (int x = 0; x < kPixels; ++x) {
-        if (group + x * groups >= count) continue;
+        if (!is_pixel(group + x * groups)) continue;
         const float value = m.last ? y[x][r] - after[i] : y[x][r];
         block.mixed().data[p[x] * stride + i] = value;
         if (m.last && i < columns)

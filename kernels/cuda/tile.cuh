@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "kernels/cuda/divisor.cuh"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/hd.h"
 #include "kernels/view.h"
@@ -24,12 +25,15 @@ __device__ __forceinline__ int thread() {
 struct Images {
   int height, width;
   int pixels, tiles;  // of one image
+  Divisor by_width, by_tiles;
 
   explicit Images(const Grid& grid)
       : height(grid.height),
         width(grid.width),
         pixels(static_cast<int>(grid.image_pixels())),
-        tiles(tiles_of(grid)) {}
+        tiles(tiles_of(grid)),
+        by_width(width),
+        by_tiles(tiles) {}
 };
 
 /// Consecutive pixels of one image.
@@ -42,7 +46,7 @@ struct Tile {
 };
 
 __device__ __forceinline__ Tile tile_at(const Images& images, unsigned i) {
-  const unsigned image = i / images.tiles, index = i - image * images.tiles;
+  const unsigned image = images.by_tiles.quotient(i), index = i - image * images.tiles;
   const int first = static_cast<int>(index) * kTilePixels;
   return {image, static_cast<int>(index), first, min(images.pixels - first, kTilePixels),
           std::int64_t{image} * images.pixels + first};
@@ -143,7 +147,8 @@ constexpr unsigned kAllTaps = 0777;  // an octal digit is a row of taps
 /// Bit t is set where tap t of a pixel lies inside the image.
 template <int kSign>
 __device__ __forceinline__ unsigned taps_inside(const Images& images, int pixel) {
-  const int i = pixel / images.width, j = pixel - i * images.width;
+  const int i = static_cast<int>(images.by_width.quotient(static_cast<unsigned>(pixel)));
+  const int j = pixel - i * images.width;
   unsigned bits = kAllTaps;
   if (i == 0) bits &= kSign > 0 ? 0770u : 0077u;
   if (i == images.height - 1) bits &= kSign > 0 ? 0077u : 0770u;
@@ -166,22 +171,21 @@ template <int kSign, int kWidth>
 __device__ __forceinline__ Vector<float, kWidth> add_taps(const Neighbours& from,
                                                           const Images& images, int first, int p,
                                                           int c, Vector<float, kWidth> sum) {
-  Vector<float, kWidth> held[9];
+  const float* own = from.data + (p * from.stride + c);
+  Vector<float, kWidth> held[9] = {};
   if (from.taps == 1) {
-    held[0] = load<kWidth>(from.data + std::int64_t{p} * from.stride + c);
+    held[0] = load<kWidth>(own);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) sum.at[i] += held[0].at[i];
     return sum;
   }
   const unsigned inside = taps_inside<kSign>(images, first + p);
-  const float* own = from.data + std::int64_t{p} * from.stride + c;
   const float* edge = from.edge ? from.edge + c : own;
 #pragma unroll
   for (int t = 0; t < 9; ++t) {
     const bool is_inside = inside >> t & 1u;
     const std::int64_t row = offset_of<kSign>(t, images.width);
     const float* at = (is_inside ? own + row * from.stride : edge) + t * from.channels;
-    held[t] = {};
     if (is_inside || from.edge) held[t] = load<kWidth>(at);
   }
 #pragma unroll
