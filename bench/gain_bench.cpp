@@ -1,14 +1,11 @@
-// What each step that made the CPU backend fast gains: the same work with it and without it, in
-// turns, since a machine's own ups and downs are larger than some gains. Rows are
-// gain/work/model/N:batch/step; `gain` is the median of the pairs' ratios.
+// What each step that made the CPU backend fast gains, for work of whole models in bf16, or where
+// the machine has none in float32. Rows are gain/work/model/precision/N:batch/step.
 
 #include <sys/mman.h>
 
-#include <algorithm>
-#include <chrono>
 #include <limits>
-#include <vector>
 
+#include "bench/gain.h"
 #include "bench/model_work.h"
 #include "kernels/backend.h"
 
@@ -64,32 +61,6 @@ void without_fusion(Backend& backend) {
   backend.step_inverse = three_passes<&Backend::step_inverse>;
 }
 
-double milliseconds_of(const Job& job) {
-  const auto start = std::chrono::steady_clock::now();
-  job();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-void in_turns(benchmark::State& state, const Job& with, const Job& without) {
-  std::vector<double> times, times_without, gains;
-  for (const Job* job : {&with, &without}) (*job)();
-  for ([[maybe_unused]] auto unused : state) {
-    times.push_back(milliseconds_of(with));
-    times_without.push_back(milliseconds_of(without));
-    gains.push_back(times_without.back() / times.back());
-  }
-  state.counters["with_ms"] = median(times);
-  state.counters["without_ms"] = median(times_without);
-  state.counters["gain"] = median(gains);
-}
-
 constexpr struct {
   const char* name;
   void (*undo)(Backend&);
@@ -112,16 +83,19 @@ const struct {
 
 const bool registered = [] {
   static Backend backends[std::size(kSteps)];
+  const bool bf16 = cpu_backend().has_bf16();
   for (std::size_t i = 0; i < std::size(kSteps); ++i) {
     backends[i] = cpu_backend();
     kSteps[i].undo(backends[i]);
     for (const auto& [name, work, what, pairs] : kWorks) {
-      Case without = what;
+      Case with = what;
+      with.compute.precision = bf16 ? Precision::bf16 : Precision::f32;
+      Case without = with;
       without.compute.device = DeviceAccess::of(backends[i]);
-      add(std::string("gain/") + name + "/" + what.model + "/N:" + std::to_string(what.batch) +
-              "/" + kSteps[i].name,
-          pairs, [=, &what, work = work](benchmark::State& state) {
-            in_turns(state, work(what), work(without));
+      add(std::string("gain/") + name + "/" + what.model + (bf16 ? "/bf16" : "/f32") +
+              "/N:" + std::to_string(what.batch) + "/" + kSteps[i].name,
+          pairs, [with, without, work = work](benchmark::State& state) {
+            in_turns(state, work(with), work(without));
           });
     }
   }

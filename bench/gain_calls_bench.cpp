@@ -1,10 +1,12 @@
-// What a call of oneDNN costs besides its product, what the shape of a tile decides, and what a
-// loop gains that vectorises: gain/call, gain/tile and gain/loop. Those without "nothing" are the
-// product's own; the CPU's products are made on one thread each.
+// What steps gain that no model can be run without: what a call of oneDNN costs besides its
+// product, what the shape of a tile decides, and a loop that vectorises. Rows are gain/part/step.
 
 #include <cmath>
+#include <functional>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
 
+#include "bench/gain.h"
 #include "bench/support.h"
 #include "kernels/cpu/products.h"
 #include "kernels/step.h"
@@ -15,11 +17,6 @@ namespace {
 using dnnl::memory;
 
 constexpr int kWidth = 512;  // of the paper's network
-
-void times(benchmark::State& state, const std::function<void()>& f) {
-  for (int i = 0; i < 20; ++i) f();
-  for ([[maybe_unused]] auto unused : state) f();
-}
 
 /// A product of few rows of a small network, whose weight is packed, called with more or less of
 /// what it needs made before.
@@ -58,82 +55,91 @@ class Call {
   std::unordered_map<int, memory> kept_ = objects();
 };
 
-template <void (Call::*kRun)()>
+template <void (Call::*kWithout)()>
 void call(benchmark::State& state, const Backend& backend) {
   Memory room(backend);
   const int threads = backend.set_threads(1);
   Call call(room);
-  times(state, [&] { (call.*kRun)(); });
+  in_turns(
+      state, [&] { call.run(); }, [&] { (call.*kWithout)(); }, 1000);
   backend.set_threads(threads);
 }
 
-/// 64 rows: the last level of one image four times as large, or of four.
-LinearArgs few_rows(Memory& room) {
+/// 64 rows, as the last level of four images has them, in tiles for all threads or in one for one.
+void few_rows(benchmark::State& state, const Backend& backend) {
   constexpr std::int64_t kRows = 64;
-  return {.rows = kRows,
-          .in = kWidth,
-          .out = kWidth,
-          .type = Dtype::f32,
-          .x = room.floats(kRows * kWidth),
-          .weight = room.floats(kWidth * kWidth),
-          .packed = nullptr,
-          .bias = nullptr,
-          .relu = false,
-          .y_type = Dtype::f32,
-          .y = room.floats(kRows * kWidth),
-          .mask = nullptr};
-}
-
-void in_small_tiles(benchmark::State& state, const Backend& backend) {
+  const Dtype type = backend.has_bf16() ? Dtype::bf16 : Dtype::f32;
   Memory room(backend);
-  const LinearArgs args = few_rows(room);
-  times(state, [&] { backend.linear_forward(args, nullptr); });
+  const void *x = room.values(type, kRows * kWidth), *weight = room.values(type, kWidth * kWidth);
+  void* y = room.values(type, kRows * kWidth);
+  const void* packed = room.packed(type, kWidth, kWidth, weight);
+  const LinearArgs args = {.rows = kRows,
+                           .in = kWidth,
+                           .out = kWidth,
+                           .type = type,
+                           .x = x,
+                           .weight = weight,
+                           .packed = packed,
+                           .bias = nullptr,
+                           .relu = false,
+                           .y_type = type,
+                           .y = y,
+                           .mask = nullptr};
+  const cpu::CompiledProduct& one = cpu::compile({.m = kRows,
+                                                  .n = kWidth,
+                                                  .k = kWidth,
+                                                  .type = type,
+                                                  .c_type = type,
+                                                  .a_row = kWidth,
+                                                  .a_col = 1,
+                                                  .b_row = 1,
+                                                  .b_col = kWidth,
+                                                  .c_row = kWidth,
+                                                  .b_packed = packed != nullptr});
+  in_turns(
+      state, [&] { backend.linear_forward(args, nullptr); },
+      [&] { cpu::check_products(cpu::run(one, x, packed ? packed : weight, nullptr, y), "gain"); },
+      100);
 }
 
-void in_one_tile(benchmark::State& state, const Backend& backend) {
-  Memory room(backend);
-  const LinearArgs args = few_rows(room);
-  const cpu::CompiledProduct& product = cpu::compile({.m = args.rows,
-                                                      .n = args.out,
-                                                      .k = args.in,
-                                                      .type = args.type,
-                                                      .c_type = args.y_type,
-                                                      .a_row = args.in,
-                                                      .a_col = 1,
-                                                      .b_row = 1,
-                                                      .b_col = args.in,
-                                                      .c_row = args.out});
-  times(state, [&] {
-    cpu::check_products(cpu::run(product, args.x, args.weight, nullptr, args.y), "gain/tile");
-  });
-}
+/// The gradient of a square weight from 4096 rows in tiles of so many outputs and columns.
+class Gradient {
+ public:
+  explicit Gradient(Memory& room)
+      : dy_(static_cast<std::uint16_t*>(room.values(Dtype::bf16, kRows * kWidth))),
+        x_(static_cast<std::uint16_t*>(room.values(Dtype::bf16, kRows * kWidth))),
+        dweight_(room.floats(kWidth * kWidth)) {}
 
-/// The gradient of a square weight from 4096 rows, in tiles of so many outputs and columns.
-template <int kOut, int kColumns>
+  void in_tiles(int out, int columns) const {
+    const cpu::CompiledProduct& product = cpu::compile({.m = out,
+                                                        .n = columns,
+                                                        .k = kRows,
+                                                        .type = Dtype::bf16,
+                                                        .c_type = Dtype::f32,
+                                                        .a_row = 1,
+                                                        .a_col = kWidth,
+                                                        .b_row = kWidth,
+                                                        .b_col = 1,
+                                                        .c_row = kWidth,
+                                                        .accumulate = true});
+    for (int o = 0; o < kWidth; o += out)
+      for (int c = 0; c < kWidth; c += columns)
+        cpu::check_products(cpu::run(product, dy_ + o, x_ + c, nullptr, dweight_ + o * kWidth + c),
+                            "gain");
+  }
+
+ private:
+  static constexpr std::int64_t kRows = 4096;
+  const std::uint16_t *dy_, *x_;
+  float* dweight_;
+};
+
 void gradient(benchmark::State& state, const Backend& backend) {
   if (!backend.has_bf16()) return state.SkipWithError("no bf16 on this machine");
-  constexpr std::int64_t kRows = 4096;
   Memory room(backend);
-  const auto* dy = static_cast<std::uint16_t*>(room.values(Dtype::bf16, kRows * kWidth));
-  const auto* x = static_cast<std::uint16_t*>(room.values(Dtype::bf16, kRows * kWidth));
-  float* dweight = room.floats(kWidth * kWidth);
-  const cpu::CompiledProduct& product = cpu::compile({.m = kOut,
-                                                      .n = kColumns,
-                                                      .k = kRows,
-                                                      .type = Dtype::bf16,
-                                                      .c_type = Dtype::f32,
-                                                      .a_row = 1,
-                                                      .a_col = kWidth,
-                                                      .b_row = kWidth,
-                                                      .b_col = 1,
-                                                      .c_row = kWidth,
-                                                      .accumulate = true});
-  times(state, [&] {
-    for (int o = 0; o < kWidth; o += kOut)
-      for (int c = 0; c < kWidth; c += kColumns)
-        cpu::check_products(cpu::run(product, dy + o, x + c, nullptr, dweight + o * kWidth + c),
-                            "gain/tile");
-  });
+  const Gradient gradient(room);
+  in_turns(
+      state, [&] { gradient.in_tiles(128, kWidth); }, [&] { gradient.in_tiles(64, 256); });
 }
 
 #define RHEO_FOR_EACH_CPU \
@@ -156,36 +162,35 @@ RHEO_FOR_EACH_CPU void scales_by_library(const float* raw, float* scale, float* 
   }
 }
 
-template <void (*kScales)(const float*, float*, float*, std::size_t)>
+/// The formulas of kernels/step.h, compiled here as the CPU backend is.
 void loop(benchmark::State& state, const Backend& backend) {
   constexpr std::int64_t kCount = 4096;
   Memory room(backend);
   const float* raw = room.floats(kCount);
   float *scale = room.floats(kCount), *log = room.floats(kCount);
-  times(state, [&] {
-    kScales(raw, scale, log, kCount);
-    benchmark::ClobberMemory();
-  });
+  const auto timed = [&](auto f) {
+    return [=] {
+      f(raw, scale, log, kCount);
+      benchmark::ClobberMemory();
+    };
+  };
+  in_turns(state, timed(scales), timed(scales_by_library), 100);
 }
 
 constexpr struct {
   const char* name;
   void (*row)(benchmark::State&, const Backend&);
-} kRows[] = {{"call/without:nothing", call<&Call::run>},
-             {"call/without:kept_objects", call<&Call::run_with_new_objects>},
-             {"call/without:kept_primitive", call<&Call::run_with_new_primitive>},
-             {"tile/rows:64/without:nothing", in_small_tiles},
-             {"tile/rows:64/without:small_tiles", in_one_tile},
-             {"tile/gradient/without:nothing", gradient<128, kWidth>},
-             {"tile/gradient/without:whole_rows", gradient<64, 256>},
-             {"loop/without:nothing", loop<scales>},
-             {"loop/without:vectors", loop<scales_by_library>}};
+} kRows[] = {{"gain/call/kept_objects", call<&Call::run_with_new_objects>},
+             {"gain/call/kept_primitive", call<&Call::run_with_new_primitive>},
+             {"gain/few_rows/tiles_for_all_threads", few_rows},
+             {"gain/weight_gradient/tiles_of_whole_rows", gradient},
+             {"gain/scales/own_functions", loop}};
 
 const bool registered = [] {
   for (const auto& [name, row] : kRows)
     benchmark::RegisterBenchmark(
-        (std::string("gain/") + name).c_str(),
-        [row = row](benchmark::State& state) { row(state, cpu_backend()); })
+        name, [row = row](benchmark::State& state) { row(state, cpu_backend()); })
+        ->Iterations(200)
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
   return true;

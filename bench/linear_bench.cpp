@@ -25,31 +25,22 @@ void* mask_of(Memory& memory, const Backend& backend, std::int64_t rows, int col
   return memory.values(Dtype::f32, relu_mask_bytes(rows, columns) / size_of(Dtype::f32));
 }
 
-/// As a model has it: packed once for many products.
-const void* packed(Memory& memory, const Backend& backend, const Shape& s, const void* weight) {
-  LinearPack pack = {s.in, s.out, s.type, weight, nullptr};
-  const auto bytes = static_cast<std::int64_t>(backend.packed_bytes(pack));
-  if (bytes == 0) return nullptr;
-  pack.packed = memory.floats((bytes + 3) / 4);
-  backend.pack(&pack, 1, nullptr);
-  return pack.packed;
-}
-
 void forward(benchmark::State& state, const Backend& backend, const Shape& s, bool with_pack) {
   Memory memory(backend);
   const void* weight = memory.values(s.type, std::int64_t{s.in} * s.out);
-  const LinearArgs args = {.rows = s.rows,
-                           .in = s.in,
-                           .out = s.out,
-                           .type = s.type,
-                           .x = memory.values(s.type, s.rows * s.in),
-                           .weight = weight,
-                           .packed = with_pack ? packed(memory, backend, s, weight) : nullptr,
-                           .bias = memory.values(s.type, s.out),
-                           .relu = true,
-                           .y_type = s.type,
-                           .y = memory.values(s.type, s.rows * s.out),
-                           .mask = mask_of(memory, backend, s.rows, s.out)};
+  const LinearArgs args = {
+      .rows = s.rows,
+      .in = s.in,
+      .out = s.out,
+      .type = s.type,
+      .x = memory.values(s.type, s.rows * s.in),
+      .weight = weight,
+      .packed = with_pack ? memory.packed(s.type, s.in, s.out, weight) : nullptr,
+      .bias = memory.values(s.type, s.out),
+      .relu = true,
+      .y_type = s.type,
+      .y = memory.values(s.type, s.rows * s.out),
+      .mask = mask_of(memory, backend, s.rows, s.out)};
   measure_flops(state, backend, s.type, s.flops(), [&] { backend.linear_forward(args, nullptr); });
 }
 

@@ -69,21 +69,21 @@ constexpr std::int64_t kProductRows = 4096;
 constexpr int kProductWidth = 512;
 constexpr std::int64_t kProductFlops = 2 * kProductRows * kProductWidth * kProductWidth;
 
-/// A product large enough to show the machine's peak.
+/// A product large enough to show the machine's peak, its weight packed as models have it.
 std::function<void()> product_of(const Backend& backend, Memory& memory, Dtype type) {
-  const LinearArgs args = {
-      .rows = kProductRows,
-      .in = kProductWidth,
-      .out = kProductWidth,
-      .type = type,
-      .x = memory.values(type, kProductRows * kProductWidth),
-      .weight = memory.values(type, std::int64_t{kProductWidth} * kProductWidth),
-      .packed = nullptr,
-      .bias = nullptr,
-      .relu = false,
-      .y_type = type,
-      .y = memory.values(type, kProductRows * kProductWidth),
-      .mask = nullptr};
+  const void* weight = memory.values(type, std::int64_t{kProductWidth} * kProductWidth);
+  const LinearArgs args = {.rows = kProductRows,
+                           .in = kProductWidth,
+                           .out = kProductWidth,
+                           .type = type,
+                           .x = memory.values(type, kProductRows * kProductWidth),
+                           .weight = weight,
+                           .packed = memory.packed(type, kProductWidth, kProductWidth, weight),
+                           .bias = nullptr,
+                           .relu = false,
+                           .y_type = type,
+                           .y = memory.values(type, kProductRows * kProductWidth),
+                           .mask = nullptr};
   return [=, &backend] { backend.linear_forward(args, nullptr); };
 }
 
@@ -187,6 +187,15 @@ void* Memory::values(Dtype type, std::int64_t count) {
     halves[i] = static_cast<std::uint16_t>(word >> 16);
   }
   return put(halves);
+}
+
+const void* Memory::packed(Dtype type, int in, int out, const void* weight) {
+  LinearPack pack = {in, out, type, weight, nullptr};
+  const std::size_t bytes = backend_->packed_bytes(pack);
+  if (bytes == 0) return nullptr;
+  pack.packed = floats(static_cast<std::int64_t>((bytes + 3) / 4));
+  backend_->pack(&pack, 1, nullptr);
+  return pack.packed;
 }
 
 bool add(On on, const std::string& op, const std::string& shape, const Row& row) {

@@ -55,6 +55,10 @@ class Memory {
   /// Of about 0.1 in size.
   void* values(Dtype type, std::int64_t count);
 
+  /// A weight [out, in] as models have it, packed once for many products; null where the backend
+  /// reads it fastest as it is.
+  const void* packed(Dtype type, int in, int out, const void* weight);
+
   template <class T>
   T* put(const std::vector<T>& values) {
     return static_cast<T*>(upload(values.data(), values.size() * sizeof(T)));

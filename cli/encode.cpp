@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/input.h"
 #include "cli/options.h"

@@ -49,6 +49,22 @@ std::optional<Line> parsed(const std::string& text) {
   return line;
 }
 
+/// Gives the lines to `take` while it wants more. Where those that it took end, which is before the
+/// end of the file where it stopped, or a write was cut off: the last line has no end or no sense.
+std::size_t each_line(const std::string& path, const std::string& text,
+                      const std::function<bool(const Line&, std::int64_t number)>& take) {
+  std::size_t begin = 0;
+  std::int64_t number = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+    const std::optional<Line> line = parsed(text.substr(begin, end - begin));
+    ++number;
+    if (!line && end + 1 < text.size())
+      fail(Errc::bad_file, "{}: line {} is not a line of metrics; mend or remove it", path, number);
+    if (!line || !take(*line, number)) break;
+  }
+  return begin;
+}
+
 void note(const Line& line, const std::function<bool(std::int64_t)>& has, Metrics::Past& past) {
   past.time = line.time;
   past.rollbacks += line.rollback;
@@ -79,17 +95,11 @@ Metrics::~Metrics() {
 
 Metrics::Past Metrics::cut_after(std::int64_t step, const std::function<bool(std::int64_t)>& has) {
   Past past;
-  const std::string text = read_text(path_);
-  std::size_t kept = 0, number = 0;
-  for (std::size_t end; (end = text.find('\n', kept)) != text.npos; kept = end + 1) {
-    const std::optional<Line> line = parsed(text.substr(kept, end - kept));
-    ++number;
-    if (!line && end + 1 < text.size())
-      fail(Errc::bad_file, "{}: line {} is not a line of metrics; mend or remove it", path_,
-           number);
-    if (!line || line->step > step) break;
-    note(*line, has, past);
-  }
+  const std::size_t kept = each_line(path_, read_text(path_), [&](const Line& line, std::int64_t) {
+    if (line.step > step) return false;
+    note(line, has, past);
+    return true;
+  });
   if (retried([&] { return ftruncate(file_, static_cast<off_t>(kept)); }) != 0)
     fail_errno(path_, "truncate");
   return past;
@@ -106,18 +116,15 @@ void Metrics::sync() {
 MetricsLines check_metrics(const std::string& path) {
   const std::string text = read_text(path);
   MetricsLines found;
-  std::size_t begin = 0;
-  for (std::size_t end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
-    const std::optional<Line> line = parsed(text.substr(begin, end - begin));
-    ++found.count;
-    if (!line) fail(Errc::bad_file, "{}: line {} is not a line of metrics", path, found.count);
-    const std::int64_t due = found.updates + (line->update ? 1 : 0);
-    if (line->step != due)
-      fail(Errc::bad_file, "{}: line {} is of update {}; it must be of {}", path, found.count,
-           line->step, due);
-    found.updates = due;
-  }
-  found.torn = begin < text.size();
+  const std::size_t end = each_line(path, text, [&](const Line& line, std::int64_t number) {
+    const std::int64_t due = found.updates + (line.update ? 1 : 0);
+    if (line.step != due)
+      fail(Errc::bad_file, "{}: line {} is of update {}; it must be of {}", path, number, line.step,
+           due);
+    found.count = number, found.updates = due;
+    return true;
+  });
+  found.torn = end < text.size();
   return found;
 }
 

@@ -46,7 +46,7 @@ class Metrics {
 struct MetricsLines {
   std::int64_t count = 0;
   std::int64_t updates = 0;
-  bool torn = false;  ///< The last one has no end.
+  bool torn = false;  ///< The last one is not whole, and not counted.
 };
 
 /// Looks whether they are a run's, and have each update from the first on once. @throws Error

@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 // in a few more updates, and what is far beyond not at all.
 constexpr double kFarMean = 0.5;
 constexpr double kFarDeviation = 2;
-constexpr double kRounding = 1e-6;  // of a float32, and some
 
 std::string first_word(const fs::path& file) {
   std::string word;
@@ -42,8 +41,8 @@ bool seems_to_have_gpu() {
 
 struct Scale {
   double mean = 0, deviation = 0;
+  bool is_constant = true;
 
-  bool is_constant() const { return deviation <= kRounding * std::abs(mean); }
   bool is_far() const {
     return std::abs(mean) > kFarMean || deviation > kFarDeviation || deviation < 1 / kFarDeviation;
   }
@@ -53,8 +52,11 @@ std::vector<Scale> scales_of(const Tensor& vectors) {
   const auto columns = static_cast<std::size_t>(vectors.shape[1]);
   const auto count = static_cast<double>(vectors.shape[0]);
   std::vector<Scale> scales(columns);
-  for (std::size_t i = 0; i < vectors.data.size(); ++i)
-    scales[i % columns].mean += vectors.data[i] / count;
+  for (std::size_t i = 0; i < vectors.data.size(); ++i) {
+    Scale& scale = scales[i % columns];
+    scale.mean += vectors.data[i] / count;
+    if (vectors.data[i] != vectors.data[i % columns]) scale.is_constant = false;
+  }
   for (std::size_t i = 0; i < vectors.data.size(); ++i) {
     Scale& scale = scales[i % columns];
     scale.deviation += std::pow(vectors.data[i] - scale.mean, 2) / count;
@@ -81,7 +83,7 @@ std::string note_of_scale(const Tensor& vectors) {
   const Scale* first = nullptr;
   std::size_t far = 0;
   for (const Scale& scale : scales) {
-    if (scale.is_constant())
+    if (scale.is_constant)
       return fmt::format("column {} is {:g} in all vectors, which has no density: leave it out",
                          &scale - scales.data(), scale.mean);
     if (!scale.is_far()) continue;

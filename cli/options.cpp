@@ -180,13 +180,6 @@ void add_data_flags(CLI::App& app, DataFlags& flags) {
   add_toy_flags(app, flags.toy);
 }
 
-const char* items_of(const ModelConfig& config) {
-  return config.is_vector() ? "vectors" : "images";
-}
-const char* items_of(const Dataset& data) {
-  return data.is_points() ? "vectors" : "images";
-}
-
 Dataset open_data(const DataFlags& flags, const Progress& progress) {
   if (is_toy(flags.path)) {
     if (flags.height || flags.fit != Fit::refuse || !flags.labels.empty())
@@ -245,9 +238,14 @@ Dataset open_data_for(const ModelConfig& config, const DataFlags& flags, const P
 
 CLI::Validator model_in_folder() {
   const auto in_folder = [](std::string& path) {
+    const std::string own = path + "/model.safetensors";
+    const std::string last = path + "/checkpoints/last/model.safetensors";
     std::error_code none;
-    for (const char* name : {"/model.safetensors", "/checkpoints/last/model.safetensors"})
-      if (std::filesystem::exists(path + name, none)) return path += name, std::string();
+    if (std::filesystem::exists(own, none))
+      path = own;
+    else if (std::filesystem::exists(last, none) ||
+             std::filesystem::exists(path + "/config.json", none))
+      path = last;  // of a run that has none yet, what is missing
     return std::string();
   };
   return CLI::Validator(in_folder, "");

@@ -77,10 +77,6 @@ void add_data_flags(CLI::App& app, DataFlags& flags);
 std::string name(Fit fit);
 Fit fit_from_name(const std::string& name);
 
-/// "vectors" or "images": what such a model takes.
-const char* items_of(const ModelConfig& config);
-const char* items_of(const Dataset& data);
-
 /// Opens DATA at the size asked for, or draws what toy:KIND names.
 Dataset open_data(const DataFlags& flags, const Progress& progress);
 

@@ -1,4 +1,5 @@
 #include "cli/train_data.h"
+#include "cli/counts.h"
 
 #include "cli/failure.h"
 #include "cli/selection.h"

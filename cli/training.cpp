@@ -186,7 +186,7 @@ void Training::validate() {
     // One image may be too much for weights that training still mends, or goes back from.
     if (error.code() != Errc::diverged) throw;
     progress_.note(
-        fmt::format("{}/{}  no test: {}", validated_step_, routine_.updates, error.what()));
+        fmt::format("{}/{}  no test: {}", validated_step_, routine_.updates, words_of(error)));
     return;
   }
   const Loss loss = loss_of(result);

@@ -95,9 +95,9 @@ TEST(ApiTest, ABadConfigSaysWhatIsWrong) {
   EXPECT_EQ(message(R"("hidden":100000001)"),
             "model config: hidden must be 1..8192; got 100000001");
   EXPECT_EQ(message(R"("hidden":2147483648)"),
-            "model config: hidden must be a whole number within +-2^31; got 2147483648");
+            "model config: hidden must be a whole number below 2^31 in size; got 2147483648");
   EXPECT_EQ(message(R"("hidden":-2147483648)"),
-            "model config: hidden must be a whole number within +-2^31; got -2147483648");
+            "model config: hidden must be a whole number below 2^31 in size; got -2147483648");
   EXPECT_EQ(message(R"("hidden":8,"n_bits":9)"), "model config: n_bits must be 1..8; got 9");
   EXPECT_EQ(message(R"("hidden":8,"edge_bias":1)"),
             "model config: edge_bias must be true or false; got 1");

@@ -324,9 +324,9 @@ TEST(TrainOptionsTest, ComeBackFromJson) {
   EXPECT_EQ(message(R"({"batch": 0})"), "train options: batch must be 1..65536; got 0");
   EXPECT_EQ(message(R"({"batch": 1.5})"), "train options: batch must be a whole number; got 1.5");
   EXPECT_EQ(message(R"({"batch": -2147483648})"),
-            "train options: batch must be a whole number within +-2^31; got -2147483648");
+            "train options: batch must be a whole number below 2^31 in size; got -2147483648");
   EXPECT_EQ(message(R"({"steps": 1099511627777})"),
-            "train options: steps must be a whole number within +-2^40; got 1099511627777");
+            "train options: steps must be a whole number up to 2^40 in size; got 1099511627777");
   EXPECT_EQ(message(R"({"optimizer": "sgd"})"),
             "train options: optimizer must be one of the words that --help lists; got \"sgd\"");
 }

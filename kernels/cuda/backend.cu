@@ -1,8 +1,8 @@
 #include "kernels/cuda/backend.h"
 
-#include <algorithm>
+#include <map>
 #include <mutex>
-#include <unordered_map>
+#include <utility>
 
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/launch.cuh"
@@ -144,13 +144,16 @@ void check(cudaError_t status, const char* what) {
 /// Never less than was asked for before: another thread may be about to launch with that.
 void allow_dynamic_shared(const void* kernel, std::size_t bytes) {
   static std::mutex mutex;
-  static auto* const allowed = new std::unordered_map<const void*, std::size_t>;
+  static auto* const allowed = new std::map<std::pair<int, const void*>, std::size_t>;
+  int device = 0;
+  check(cudaGetDevice(&device), "ask for the chosen GPU");
   const std::lock_guard lock(mutex);
-  std::size_t& most = (*allowed)[kernel];
-  most = std::max(most, bytes);
+  std::size_t& most = (*allowed)[{device, kernel}];
+  if (bytes <= most) return;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(most)),
+                             static_cast<int>(bytes)),
         "raise a kernel's shared memory");
+  most = bytes;
 }
 
 constinit const Backend backend = {

@@ -14,13 +14,13 @@ namespace rheo::cuda {
 /// What a tile has to do with one row.
 struct SeenRow {
   int at;  // its pixel, counted from the tile's first
-  // Bit t: tap t lies inside the image; 9 + t: what stands there is the tile's to write; 19 + t:
-  // and it is one of the tile's values.
+  // 0 to 8: that tap lies inside the image; 9 to 17: what stands there is the tile's to write;
+  // 18: the row's pixel is the tile's; 19 to 27: what stands there is one of the tile's values; 28:
+  // never set. So what is behind the taps counts as a tenth (kNoTap) that is no value.
   unsigned bits;
 };
 constexpr int kMineBits = 9;
 constexpr int kValueBits = 19;
-// What is behind the taps counts as a tenth, whose bits are: the row's pixel is the tile's; none.
 constexpr int kNoTap = 9;
 constexpr int kOwnBit = kMineBits + kNoTap;
 

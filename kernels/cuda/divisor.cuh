@@ -6,7 +6,8 @@
 
 namespace rheo::cuda {
 
-/// Quotients by a number that a kernel is told, without the dozens of instructions of a division.
+/// Quotients by a number that a kernel is told, without the dozens of instructions of a division;
+/// by 0, of an empty image, 0.
 class Divisor {
  public:
   explicit Divisor(int number) {

@@ -126,8 +126,9 @@ std::optional<cublasLtMatmulAlgo_t> restore(const Context& context, const Measur
   return algorithm;
 }
 
-/// cuBLASLt reads off the pointers to bias and mask how those are aligned, and nothing else while
-/// it chooses: a plan is for all of them, so it must not see one that happens to lie better.
+/// While it chooses, cuBLASLt reads off the pointers to bias and mask how those are aligned, and
+/// does not follow them (cublasLt.h, CUBLASLT_MATMUL_DESC_BIAS_POINTER). A plan is for all of them,
+/// so it must not see one that happens to lie better.
 void* stand_in() {
   return reinterpret_cast<void*>(std::uintptr_t{1 << 20} + kLeastAlignment);
 }
@@ -204,7 +205,7 @@ Plan plan_of(const Context& context, const Key& key) {
 
 bool multiply_fused(const Context& context, const Product& product, const Operands& operands,
                     Stream stream) {
-  // It may take a bias for aligned that is not, which would be the end of the device's context.
+  // Plans expect so much; a misaligned access would be the end of the device's context.
   if (std::min(alignment_of(operands.bias), alignment_of(operands.mask)) < kLeastAlignment)
     return false;
   const Key key = {context.device, product, alignment_of(operands.a), alignment_of(operands.b),

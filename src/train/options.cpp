@@ -77,11 +77,12 @@ void read_whole(const char* key, const nlohmann::json& json, Value most, const c
 }
 
 void read(const char* key, const nlohmann::json& json, std::int64_t& value) {
-  read_whole(key, json, kMost, "a whole number within +-2^40", value);
+  read_whole(key, json, kMost, "a whole number up to 2^40 in size", value);
 }
 
 void read(const char* key, const nlohmann::json& json, int& value) {
-  read_whole(key, json, std::numeric_limits<int>::max(), "a whole number within +-2^31", value);
+  read_whole(key, json, std::numeric_limits<int>::max(), "a whole number below 2^31 in size",
+             value);
 }
 
 template <class Enum>

@@ -27,7 +27,7 @@ void Trainer::Impl::require_progress() {
   fail(Errc::diverged, "Trainer: ", kMostSkipped,
        " updates in a row had a loss or gradient that is not finite, the last at step ", at_.steps,
        ": ", fault(),
-       "; use a lower learning rate or a longer warm-up, or of images scale = bounded");
+       "; use a lower learning rate or a longer warm-up, or for images scale = bounded");
 }
 
 const int* Trainer::Impl::batch_labels() const {

@@ -69,8 +69,8 @@ LINES = """
 2 | train X --bits 0                            | --bits, 1..8
 2 | train X --classes -1                        | --classes
 2 | train X --classes 100000001                 | --classes, 0..100000
-2 | train X --hidden 99999999999                | --hidden, within +-2^31
-2 | train X --updates 99999999999999            | --updates, within +-2^40
+2 | train X --hidden 99999999999                | --hidden, below 2^31
+2 | train X --updates 99999999999999            | --updates, up to 2^40
 2 | train X --model gloww                       | gloww, glow or realnvp
 2 | train X --coupling both                     | both, additive
 2 | train X --scale loud                        | loud, bounded

@@ -21,7 +21,7 @@ USAGE = {
     "GPU without a number": ([*TRAIN, "--device", "cuda:x"], ["--device", "cuda:x"]),
     "half a GPU": (["sample", *PLAIN, "--output", "p.png", "--device", "cuda:"], ["cuda:"]),
     "unknown precision": (["score", *PLAIN, "colour.npy", "--precision", "f64"], ["f64"]),
-    "unknown memory mode": (["score", *PLAIN, "colour.npy", "--memory", "none"], ["--memory"]),
+    "unknown memory mode": (["info", "plain.safetensors", "--memory", "none"], ["--memory", "none"]),
     "threads that are no number": (["score", *PLAIN, "colour.npy", "--threads", "two"], ["two"]),
     "unknown progress": (["score", *PLAIN, "colour.npy", "--progress", "loud"], ["loud"]),
     "two fits": (["score", *PLAIN, "large.npy", "--crop", "--pad"], ["--crop", "--pad"]),

@@ -183,7 +183,7 @@ def configs():
         ("huge.json", b'{"train":{"batch":1e400}}', "a number that overflows"),
         ("not_utf8.json", b'{"\xff":1}', "it is broken at byte 3"),
         ("long.json", b" " * (MI + 1), "at most 1048576 bytes long; got 1048577"),
-        ("number.json", b'{"train":{"batch":18446744073709551615}}', "batch must be a whole number within +-2^31; got 18446744073709551615"),
+        ("number.json", b'{"train":{"batch":18446744073709551615}}', "batch must be a whole number below 2^31 in size; got 18446744073709551615"),
         ("minus.json", b'{"train":{"batch":-1}}', "batch must be 1..65536; got -1"),
         ("object.json", b'{"model":{"steps":{}}}', "steps must be one value; got object"),
     ]

@@ -267,7 +267,7 @@ TEST_F(CuBlasLtTest, EpiloguesNeedTheirOperands) {
   EXPECT_EQ(ask(), "");
 }
 
-/// Some versions fail there (13.3), and what they had to load first would.
+/// A choice may load a library's kernels, which a capture does not allow.
 TEST_F(CuBlasLtTest, NothingIsChosenInACapture) {
   cudaStream_t stream = nullptr;
   cudaGraph_t graph = nullptr;

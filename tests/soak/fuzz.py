@@ -22,7 +22,7 @@ DICTIONARIES = {"safetensors": "json", "checkpoint": "json", "config": "json", "
                 "npy": "npy", "idx": "idx", "idx_gzip": "idx", "png": "png", "jpeg": "jpeg"}
 LONGEST = {"checkpoint": 6000, "safetensors": 6000, "cifar": 3500}  # bytes; of others 2048
 MOST_MB = 64  # what refusing a file may take
-LIMIT_MB = 224 + MOST_MB  # with what the sanitizers and the fuzzer's own corpus take
+LIMIT_MB = 224 + MOST_MB  # with what sanitizers and corpora take: 147 of `record`, the most
 TURN = 60  # seconds
 START = 0.5  # seconds of computing until a fuzzer reads its first input
 
