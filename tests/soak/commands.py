@@ -179,7 +179,8 @@ def check(line, folder, code, out, err, streams):
     if code != 0:
         require(out == b"" or line[0] == "verify", "results of a failure")
     elif not {"--help", "-h", "--version"} & set(line):
-        output = value_of(line, "--output")
+        # train has no such flag: there the word is another's value.
+        output = value_of(line, "--output") if line[0] != "train" else None
         if output is not None:
             path = folder / os.fsencode(output).decode(errors="surrogateescape")
             require(path.is_file() and path.stat().st_size > 0, "no output")
