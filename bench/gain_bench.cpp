@@ -8,15 +8,7 @@
 #include "bench/gain.h"
 #include "bench/model_work.h"
 #include "kernels/backend.h"
-
-namespace rheo {
-
-/// Makes devices of backends that are not public.
-struct DeviceAccess {
-  static Device of(const Backend& backend) { return {backend, Device::cpu().threads(), 0}; }
-};
-
-}  // namespace rheo
+#include "tests/support/device_access.h"
 
 namespace rheo::bench {
 namespace {
@@ -91,7 +83,7 @@ const bool registered = [] {
       Case with = what;
       with.compute.precision = bf16 ? Precision::bf16 : Precision::f32;
       Case without = with;
-      without.compute.device = DeviceAccess::of(backends[i]);
+      without.compute.device = DeviceAccess::of(backends[i], Device::cpu().threads());
       add(std::string("gain/") + name + "/" + what.model + (bf16 ? "/bf16" : "/f32") +
               "/N:" + std::to_string(what.batch) + "/" + kSteps[i].name,
           pairs, [with, without, work = work](benchmark::State& state) {

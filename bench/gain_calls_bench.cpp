@@ -2,7 +2,6 @@
 // product, what the shape of a tile decides, and a loop that vectorises. Rows are gain/part/step.
 
 #include <cmath>
-#include <functional>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
@@ -85,17 +84,9 @@ void few_rows(benchmark::State& state, const Backend& backend) {
                            .y_type = type,
                            .y = y,
                            .mask = nullptr};
-  const cpu::CompiledProduct& one = cpu::compile({.m = kRows,
-                                                  .n = kWidth,
-                                                  .k = kWidth,
-                                                  .type = type,
-                                                  .c_type = type,
-                                                  .a_row = kWidth,
-                                                  .a_col = 1,
-                                                  .b_row = 1,
-                                                  .b_col = kWidth,
-                                                  .c_row = kWidth,
-                                                  .b_packed = packed != nullptr});
+  cpu::Product whole = cpu::layer_product(kRows, kWidth, kWidth, type, type);
+  whole.b_packed = packed != nullptr;
+  const cpu::CompiledProduct& one = cpu::compile(whole);
   in_turns(
       state, [&] { backend.linear_forward(args, nullptr); },
       [&] { cpu::check_products(cpu::run(one, x, packed ? packed : weight, nullptr, y), "gain"); },

@@ -1,7 +1,5 @@
 #include "kernels/weights.h"
 
-#include <numeric>
-
 #include "bench/support.h"
 #include "src/model/layout.h"
 

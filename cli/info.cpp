@@ -68,7 +68,7 @@ std::string json_of(const std::string& path, const CheckpointInfo& info, const M
               {"tensors", Json::array()}};
   for (const TensorInfo& t : info.tensors)
     all["tensors"].push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
-  return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text_of_json(all, 2);
 }
 
 const char* title(Family family) {
@@ -185,7 +185,7 @@ Run add_info(CLI::App& app) {
       ->transform(model_in_folder());
   app.add_option("--batch", command->batch,
                  "Images at once, whose memory is told; 0: as sampling and training choose")
-      ->check(within(0, 65536))
+      ->check(within(0, kMaxBatch))
       ->capture_default_str();
   app.add_flag("--tensors", command->tensors, "List every tensor");
   app.add_flag("--json", command->json, "Print the result as JSON");

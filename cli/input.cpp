@@ -79,8 +79,10 @@ void Input::take_data(const InputFlags& flags, const ModelConfig& config, Progre
 }
 
 void Input::take_npy(const InputFlags& flags, const ModelConfig& config) {
-  if (flags.data.fit != Fit::refuse || flags.data.height)
-    misuse("--input", "is taken as it is: --size, --crop, --pad and --resize go with DATA");
+  if (flags.data.fit != Fit::refuse || flags.data.height || flags.data.toy.given())
+    misuse("--input",
+           "is taken as it is: --size, --crop, --pad, --resize, --points, --toy-noise and "
+           "--toy-seed go with DATA");
   if (config.is_vector()) return take_vectors(flags, config);
   NpyArray array = read_npy(flags.input);
   if (auto* pixels = std::get_if<Pixels>(&array)) {

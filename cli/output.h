@@ -14,6 +14,13 @@ void guard_standard_descriptors();
 /// Appends to stdout, for results only. Errors show in flush_results.
 void print(const std::string& text);
 
+/// A JSON document and the end of its line. A path in it may have bytes that are no UTF-8: these
+/// are replaced.
+template <class Json>
+std::string text_of_json(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 /// @throws Error io where what was printed did not get out: a full disk, a closed pipe.
 void flush_results();
 

@@ -55,7 +55,7 @@ Pixels originals_above(const Pixels& originals, const Pixels& copies, std::int64
 
 void ReconstructCommand::show(std::int64_t exact, std::int64_t values) const {
   if (json)
-    print(nlohmann::json{{"exact", exact}, {"pixels", values}, {"images", count}}.dump() + "\n");
+    print(text_of_json(nlohmann::json{{"exact", exact}, {"pixels", values}, {"images", count}}));
   else
     print(fmt::format("{} of {} pixel values exact in {}\n", exact, values,
                       count_of(count, "images")));
@@ -72,7 +72,7 @@ void ReconstructCommand::run_vectors(Model& model, const Dataset& chosen) {
   if (!output.empty()) write_npy(output, copies);
   progress.clear();
   if (json)
-    print(nlohmann::json{{"largest_difference", most}, {"vectors", count}}.dump() + "\n");
+    print(text_of_json(nlohmann::json{{"largest_difference", most}, {"vectors", count}}));
   else
     print(fmt::format("largest difference {:.3g} in {}\n", most, count_of(count, "vectors")));
 }

@@ -43,12 +43,10 @@ std::vector<double> ScoreCommand::log_prob(Model& model, const Input& input) {
 void ScoreCommand::show(const Score& score, const ModelConfig& config) const {
   const Loss loss = loss_of(score, config);
   if (json) {
-    print(nlohmann::json{{loss.key, loss.mean},
-                         {"standard_error", loss.standard_error},
-                         {items_of(config), score.images},
-                         {"model", model}}
-              .dump() +
-          "\n");
+    print(text_of_json(nlohmann::json{{loss.key, loss.mean},
+                                      {"standard_error", loss.standard_error},
+                                      {items_of(config), score.images},
+                                      {"model", model}}));
   } else {
     print(fmt::format("{:.4f} {}, standard error {:.4f}, {}\n", loss.mean, loss.unit,
                       loss.standard_error, count_of(score.images, items_of(config))));

@@ -1,12 +1,12 @@
 #include <memory>
 #include <optional>
-#include <utility>
 
 #include "cli/commands.h"
 #include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/notes.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/record.h"
 #include "cli/run_directory.h"
@@ -259,7 +259,7 @@ void TrainCommand::write_config(const RunDirectory& run, const OpenedData& data,
   }
   config["train"] = train_;
   config["run"] = routine_record(routine_);
-  run.write_config(config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  run.write_config(text_of_json(config, 2));
 }
 
 int TrainCommand::run() {

@@ -1,6 +1,6 @@
 #include "cli/train_data.h"
-#include "cli/counts.h"
 
+#include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/selection.h"
 #include "cli/signals.h"
@@ -158,7 +158,6 @@ ModelConfig model_for(const TrainData& flags, const OpenedData& data, Json model
   if (conditional && !fixed.contains("classes")) model["classes"] = data.classes;
   check_levels(path, model, data.train);
   const ModelConfig config = ModelConfig::from_json(model.dump());
-  config.validate();
   for (const std::string& labels : {flags.data.labels, flags.test_labels})
     if (config.classes == 0 && !labels.empty())
       fail(Errc::invalid_argument,

@@ -14,7 +14,7 @@
 
 namespace rheo::cli {
 
-/// When a run stops, and what it does on the way; 0 updates: never.
+/// When a run stops, and how many updates lie between what it does on the way; 0: only at the end.
 struct Routine {
   std::int64_t updates = 0;
   double minutes = 0;  ///< 0: no limit.

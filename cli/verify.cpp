@@ -216,7 +216,7 @@ std::string VerifyCommand::result() const {
       all["parts"].push_back({{"path", part.path}, {"whole", part.whole}, {"text", part.text}});
       if (!part.whole) all["whole"] = false;
     }
-    return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    return text_of_json(all, 2);
   }
   for (const Part& part : parts_)
     text += fmt::format("{}  {}\n", word_of(part), on_one_line(part.path + ": " + part.text));

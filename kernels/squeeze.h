@@ -5,7 +5,6 @@
 
 #include <cstdint>
 
-#include "kernels/hd.h"
 #include "kernels/view.h"
 
 namespace rheo {

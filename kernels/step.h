@@ -78,7 +78,7 @@ struct StepBackwardArgs {
   const float* gain;      // [1] of `tanh`
   const float* raw;       // [P, coupling_kept(...)] as forward or inverse kept it
   const float* dlog_det;  // [N] dL/dlog_det of each image
-  void* dtaps;            // [P, dtaps_stride] out: gradient of Taps::data
+  void* dtaps;            // [P, taps * out] out: gradient of Taps::data
   Dtype dtaps_type;
   float* dtap_bias;  // [out]        added to
   float* dtap_edge;  // [taps * out] added to; null: none

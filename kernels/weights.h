@@ -124,6 +124,18 @@ RHEO_HD double mix_log_det(const WeightsArgs& a, const MixFold& m, int j) {
          (m.has_factors() ? static_cast<double>(a.parameters[m.log_diagonal + j]) : 0);
 }
 
+/// Writes the gradients of ActNorm in front of W = Perm for the channel that becomes channel i: of
+/// its column of M one entry is not 0.
+RHEO_HD void permutation_backward(const WeightsBackwardArgs& b, const MixFold& m, int i) {
+  const int j = b.forward.permutations[m.permutation + i];
+  const std::int64_t ij = m.mix + std::int64_t{i} * m.channels + j;
+  const double m_ij = static_cast<double>(b.forward.folded[ij]);
+  b.dparameters[m.log_scale + j] = static_cast<float>(b.dlog_det * static_cast<double>(m.pixels) +
+                                                      m_ij * static_cast<double>(b.dfolded[ij]));
+  b.dparameters[m.bias + j] =
+      static_cast<float>(m_ij * static_cast<double>(b.dfolded[m.folded_bias + i]));
+}
+
 /// What output o of a product is multiplied by.
 RHEO_HD float product_scale(const WeightsArgs& a, const ProductFold& p, int o) {
   return p.log_scale < 0 ? p.gain : std::exp(p.gain * a.parameters[p.log_scale + o]);

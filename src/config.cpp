@@ -27,13 +27,9 @@ class Reader {
   void read(const char* key, int& value, bool required) {
     const nlohmann::json* found = find(key, required);
     if (found == nullptr) return;
-    // By its own type: as a signed number one from 2^63 on would be below 0.
     if (!found->is_number_integer())
       fail(Errc::bad_file, kWho, ": ", key, " must be a whole number; got ", shown(found->dump()));
-    constexpr int kMost = std::numeric_limits<int>::max();
-    const bool large =
-        found->is_number_unsigned() ? found->get<std::uint64_t>() > kMost : *found < -kMost;
-    if (large)
+    if (!is_within(*found, std::numeric_limits<int>::max()))
       fail(Errc::bad_file, kWho, ": ", key, " must be a whole number below 2^31 in size; got ",
            shown(found->dump()));
     value = found->get<int>();

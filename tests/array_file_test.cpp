@@ -176,6 +176,22 @@ TEST(IdxTest, LargeAndPackedIsFoundWholeFirst) {
   expect_refused(folder.write("x", gzip(idx({count, side, side}, data))), "got only 50331647");
 }
 
+TEST(IdxTest, LabelsAreToldByTheirPlaceHoweverManyThereAre) {
+  const TemporaryFolder folder;
+  const auto refuse = [&](std::size_t count, std::size_t at) {
+    Bytes labels(count);
+    labels[at] = 10;
+    const std::string path =
+        folder.write("x", gzip(idx({static_cast<std::int64_t>(count)}, labels)));
+    expect_error(Errc::bad_file,
+                 "labels must be from 0 to 9; got 10 for image " + std::to_string(at),
+                 [&] { read_labels(path, {}, 10); });
+    EXPECT_EQ(read_labels(path, {}, 11).at(at), 10);
+  };
+  refuse(5, 3);
+  refuse(40 << 20, (35 << 20) + 1);  // more than is unpacked at once, or before it is looked at
+}
+
 TEST(IdxTest, AHeaderTakesNoMemory) {
   const TemporaryFolder folder;
   const std::string path = folder.write("x", gzip(idx({1 << 30, 128, 1}, {})));

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 #include <random>
 
 #include "rheo/rheo.h"

@@ -127,7 +127,7 @@ TEST(PlannedMemoryTest, ABatchTenTimesTooBigIsRefusedAndASmallOneThenTrains) {
   const Model model(config, 0, compute);
   const std::int64_t fits = plan_training(model, options, Memory::full).largest_batch;
   ASSERT_GT(fits, 1);
-  options.batch = static_cast<int>(std::min<std::int64_t>(10 * fits, 65536));
+  options.batch = static_cast<int>(std::min<std::int64_t>(10 * fits, kMaxBatch));
   ASSERT_GT(options.batch, 2 * fits) << "this machine has room for every batch that is allowed";
   try {
     Trainer(Model(config, 0, compute), data, options).step();

@@ -1,5 +1,4 @@
 // RealNVP learns the double moon. Usage: double_moon FOLDER; then scripts/plot FOLDER draws it.
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>

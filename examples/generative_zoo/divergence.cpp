@@ -20,27 +20,25 @@ double x_log_x(double u) {
 }
 
 const Divergence kAll[] = {
-    {"kl", "Kullback-Leibler", x_log_x, [](double u) { return 1 + log(u); },
-     [](double v) { return v; }, [](double) { return 1.; }, [](double v) { return exp(v - 1); },
-     [](double v) { return exp(v - 1); }},
-    {"reverse_kl", "reverse KL", [](double u) { return -log(u); }, [](double u) { return -1 / u; },
+    {"kl", "Kullback-Leibler", x_log_x, [](double v) { return v; }, [](double) { return 1.; },
+     [](double v) { return exp(v - 1); }, [](double v) { return exp(v - 1); }},
+    {"reverse_kl", "reverse KL", [](double u) { return -log(u); },
      [](double v) { return -exp(-v); }, [](double v) { return exp(-v); },
      [](double v) { return v - 1; }, [](double) { return 1.; }},
     {"pearson", "Pearson chi-squared", [](double u) { return (u - 1) * (u - 1); },
-     [](double u) { return 2 * (u - 1); }, [](double v) { return v; }, [](double) { return 1.; },
+     [](double v) { return v; }, [](double) { return 1.; },
      [](double v) { return v >= -2 ? v * v / 4 + v : -1; },
      [](double v) { return v >= -2 ? v / 2 + 1 : 0; }},
     {"hellinger", "squared Hellinger", [](double u) { return (sqrt(u) - 1) * (sqrt(u) - 1); },
-     [](double u) { return 1 - 1 / sqrt(u); }, [](double v) { return -expm1(-v); },
-     [](double v) { return exp(-v); }, [](double v) { return expm1(v); },
-     [](double v) { return exp(v); }},
+     [](double v) { return -expm1(-v); }, [](double v) { return exp(-v); },
+     [](double v) { return expm1(v); }, [](double v) { return exp(v); }},
     {"jensen_shannon", "Jensen-Shannon",
      [](double u) { return x_log_x(u) - (u + 1) * log((1 + u) / 2); },
-     [](double u) { return log(2 * u / (1 + u)); }, [](double v) { return kLog2 - softplus(-v); },
-     [](double v) { return sigmoid(-v); }, [](double v) { return softplus(v) - kLog2; }, sigmoid},
+     [](double v) { return kLog2 - softplus(-v); }, [](double v) { return sigmoid(-v); },
+     [](double v) { return softplus(v) - kLog2; }, sigmoid},
     {"gan", "GAN", [](double u) { return x_log_x(u) - (u + 1) * log1p(u); },
-     [](double u) { return log(u / (1 + u)); }, [](double v) { return -softplus(-v); },
-     [](double v) { return sigmoid(-v); }, softplus, sigmoid}};
+     [](double v) { return -softplus(-v); }, [](double v) { return sigmoid(-v); }, softplus,
+     sigmoid}};
 
 }  // namespace
 

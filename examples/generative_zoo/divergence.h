@@ -12,7 +12,6 @@ struct Divergence {
   const char* name;   ///< Of files.
   const char* title;  ///< For people.
   double (*f)(double u);
-  double (*best)(double u);  ///< f'(u)
   double (*activation)(double v);
   double (*activation_slope)(double v);
   double (*conjugate)(double v);        ///< f*(activation(v))

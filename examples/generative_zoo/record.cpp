@@ -1,7 +1,6 @@
 #include "examples/generative_zoo/record.h"
 
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>

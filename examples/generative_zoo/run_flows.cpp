@@ -1,5 +1,4 @@
 // Four flows by the library's own trainer. Usage: zoo_flows FOLDER [SHARE]
-#include <cmath>
 
 #include "examples/generative_zoo/flow.h"
 #include "examples/generative_zoo/record.h"

@@ -1,5 +1,4 @@
 // A generative adversarial network, and the best discriminator. Usage: zoo_gan FOLDER [SHARE]
-#include <cmath>
 
 #include "examples/generative_zoo/network.h"
 #include "examples/generative_zoo/play.h"

@@ -18,6 +18,9 @@ enum class Optimizer {
 
 enum class Schedule { constant, cosine };
 
+/// Images of one pass, and passes before an update, at most.
+inline constexpr int kMaxBatch = 65536;
+
 struct TrainOptions {
   std::int64_t steps = 10000;  ///< Updates in all; the cosine ends there at a hundredth.
   int batch = 64;              ///< Images of one forward and backward pass.

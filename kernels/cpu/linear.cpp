@@ -122,35 +122,18 @@ Product gradient_tile(const LinearBackwardWeightsArgs& a, std::int64_t m) {
           .accumulate = true};
 }
 
-/// x W^T of all rows, W in its packed form or not.
+/// Of all rows.
 Product forward_product(const LinearArgs& a) {
-  return {.m = a.rows,
-          .n = a.out,
-          .k = a.in,
-          .type = a.type,
-          .c_type = a.y_type,
-          .a_row = a.in,
-          .a_col = 1,
-          .b_row = 1,
-          .b_col = a.in,
-          .c_row = a.out,
-          .b_packed = a.packed != nullptr,
-          .bias = a.bias != nullptr,
-          .relu = a.relu};
+  Product product = layer_product(a.rows, a.in, a.out, a.type, a.y_type);
+  product.b_packed = a.packed != nullptr;
+  product.bias = a.bias != nullptr;
+  product.relu = a.relu;
+  return product;
 }
 
 /// For products of any rows.
 const CompiledPacking& packing_of(const LinearPack& a) {
-  return compile_packing({.m = 1,
-                          .n = a.out,
-                          .k = a.in,
-                          .type = a.type,
-                          .c_type = a.type,
-                          .a_row = a.in,
-                          .a_col = 1,
-                          .b_row = 1,
-                          .b_col = a.in,
-                          .c_row = a.out});
+  return compile_packing(layer_product(1, a.in, a.out, a.type, a.type));
 }
 
 }  // namespace

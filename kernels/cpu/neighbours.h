@@ -62,8 +62,8 @@ void gather_taps(const Grid& grid, const Tile& tile, const float* rows, int stri
   const float* own = rows + tile.row(grid) * stride;
   for_each_pixel(grid, tile, [&](int p, int i, int j) {
     float* sum = sums + p * sum_stride;
-    float
-        local[kChannels ? kChannels : 1];  // in registers: `sums` could be `rows` for all g++ knows
+    // In registers: `sums` could be `rows` for all that g++ knows.
+    float local[kChannels ? kChannels : 1];
     float* to = kChannels ? local : sum;
     if (kChannels)
       for (int c = 0; c < n; ++c) to[c] = sum[c];

@@ -5,7 +5,6 @@
 // (std::vector, say), whose one copy could be that of a wider set than the machine has.
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "kernels/view.h"
 

@@ -2,7 +2,6 @@
 
 #include <omp.h>
 
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -187,6 +186,19 @@ bool has(dnnl::cpu_isa isa) {
 }
 
 }  // namespace
+
+Product layer_product(std::int64_t rows, int in, int out, Dtype type, Dtype y_type) {
+  return {.m = rows,
+          .n = out,
+          .k = in,
+          .type = type,
+          .c_type = y_type,
+          .a_row = in,
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = in,
+          .c_row = out};
+}
 
 bool products_have_bf16() {
   return has(dnnl::cpu_isa::avx512_core_bf16);

@@ -35,6 +35,9 @@ struct Product {
   bool operator==(const Product&) const = default;
 };
 
+/// x W^T, both dense: x [rows, in] and W [out, in] of `type`.
+Product layer_product(std::int64_t rows, int in, int out, Dtype type, Dtype y_type);
+
 /// A compiled product, kept for the life of the process.
 struct CompiledProduct;
 

@@ -194,24 +194,12 @@ void output_backward(const WeightsBackwardArgs& b, const ProductFold& p, int o) 
       static_cast<float>(static_cast<double>(p.gain) * static_cast<double>(s) * dot);
 }
 
-/// Of W = Perm, where one entry of a column is not 0.
-void permutation_backward(const WeightsBackwardArgs& b, const MixFold& m) {
-  if (!m.has_actnorm()) return;
-  const double constant = b.dlog_det * static_cast<double>(m.pixels);
-  for (int i = 0; i < m.channels; ++i) {
-    const int j = b.forward.permutations[m.permutation + i];
-    const std::int64_t ij = m.mix + std::int64_t{i} * m.channels + j;
-    const double mij = static_cast<double>(b.forward.folded[ij]);
-    const double sum_i = static_cast<double>(b.dfolded[m.folded_bias + i]);
-    b.dparameters[m.log_scale + j] =
-        static_cast<float>(constant + mij * static_cast<double>(b.dfolded[ij]));
-    b.dparameters[m.bias + j] = static_cast<float>(mij * sum_i);
-  }
-}
-
 /// The formulas at the head of kernels/weights.h.
 void mix_backward(const WeightsBackwardArgs& b, const MixFold& m) {
-  if (!m.has_factors()) return permutation_backward(b, m);
+  if (!m.has_factors()) {
+    for (int i = 0; m.has_actnorm() && i < m.channels; ++i) math::permutation_backward(b, m, i);
+    return;
+  }
   const WeightsArgs& a = b.forward;
   const Factors f(a, m);
   const int n = f.n;

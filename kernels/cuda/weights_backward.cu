@@ -105,20 +105,12 @@ __device__ void lower_backward(const WeightsBackwardArgs& b, const MixFold& m, c
   }
 }
 
-/// A share of the channels of W = Perm, where one entry of a column is not 0.
+/// A share of the channels of W = Perm.
 __device__ void permutation_backward(const WeightsBackwardArgs& b, const MixFold& m, int share) {
   if (!m.has_actnorm()) return;
-  const double constant = b.dlog_det * static_cast<double>(m.pixels);
   for (int i = share * kWeightsThreads + static_cast<int>(threadIdx.x); i < m.channels;
-       i += kMixShares * kWeightsThreads) {
-    const int j = b.forward.permutations[m.permutation + i];
-    const std::int64_t ij = m.mix + std::int64_t{i} * m.channels + j;
-    const double m_ij = static_cast<double>(b.forward.folded[ij]);
-    const double sum_i = static_cast<double>(b.dfolded[m.folded_bias + i]);
-    b.dparameters[m.log_scale + j] =
-        static_cast<float>(constant + m_ij * static_cast<double>(b.dfolded[ij]));
-    b.dparameters[m.bias + j] = static_cast<float>(m_ij * sum_i);
-  }
+       i += kMixShares * kWeightsThreads)
+    math::permutation_backward(b, m, i);
 }
 
 __device__ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m, int share,

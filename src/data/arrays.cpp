@@ -4,9 +4,9 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <system_error>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "rheo/npy.h"
@@ -92,9 +92,14 @@ Shape image_shape(Shape shape, const std::string& path) {
 }
 
 LoadedImages from_idx(const std::string& path, bool with_labels, const Judge& judge) {
-  LoadedImages loaded{
-      read_idx(path, [&](const Shape& shape) { judge(image_shape(shape, path)); }), {}, {}, {}};
-  loaded.images.shape = image_shape(loaded.images.shape, path);
+  Shape shape;
+  LoadedImages loaded;
+  const auto check_shape = [&](const Shape& found) {
+    shape = image_shape(found, path);
+    judge(shape);
+  };
+  loaded.images = read_idx(path, {check_shape});
+  loaded.images.shape = shape;
   const std::string labels = idx_labels_beside(path);
   if (with_labels && !labels.empty()) {
     loaded.labels = read_labels(labels, loaded.images.shape[0]);
@@ -104,12 +109,14 @@ LoadedImages from_idx(const std::string& path, bool with_labels, const Judge& ju
 }
 
 Labels idx_labels(const std::string& path, std::optional<std::int64_t> count, int classes) {
-  const Pixels bytes = read_idx(path, [&](const Shape& shape) {
+  const auto check_shape = [&](const Shape& shape) {
     require_file(shape.size() == 1, path, ": labels must be [N]; got ", to_string(shape));
     require_label_count(path, shape[0], count);
-  });
-  for (std::size_t i = 0; i < bytes.data.size(); ++i)
-    require_label(path, bytes.data[i], i, classes);
+  };
+  const auto check_values = [&](std::span<const std::uint8_t> values, std::uint64_t first) {
+    for (const std::uint8_t label : values) require_label(path, label, first++, classes);
+  };
+  const Pixels bytes = read_idx(path, {check_shape, check_values});
   return Labels(bytes.data.begin(), bytes.data.end());
 }
 

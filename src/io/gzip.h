@@ -12,9 +12,6 @@ namespace rheo {
 /// Unpacks gzip data piece by piece, so that its reader decides how much memory it may take.
 class GzipReader {
  public:
-  /// Deflate cannot pack tighter than this.
-  static constexpr std::uint64_t kHighestRatio = 1032;
-
   /// `path` begins the messages.
   GzipReader(std::vector<std::uint8_t> packed, const std::string& path);
   ~GzipReader();

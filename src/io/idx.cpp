@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -36,7 +36,7 @@ class IdxBytes {
   /// No header can ask for more than this.
   std::uint64_t limit() const {
     std::uint64_t bytes = file_.size();
-    if (gzip_ && __builtin_mul_overflow(bytes, GzipReader::kHighestRatio, &bytes)) bytes = ~0ULL;
+    if (gzip_ && __builtin_mul_overflow(bytes, kDeflateRatio, &bytes)) bytes = ~0ULL;
     return bytes;
   }
 
@@ -86,12 +86,13 @@ void require_end(IdxBytes& bytes, const Pixels& pixels, std::uint64_t count, std
                to_string(pixels.shape), ", ", count, " bytes; there are more");
 }
 
-/// Unpacks `count` bytes into nowhere; fewer where the data end before.
-std::uint64_t skip(IdxBytes& bytes, std::uint64_t count) {
+/// Unpacks `count` bytes and keeps none; fewer where the data end before.
+std::uint64_t look_through(IdxBytes& bytes, std::uint64_t count, const IdxChecks& checks) {
   std::vector<std::uint8_t> piece(kPiece);
   std::uint64_t done = 0, got = kPiece;
   while (got == kPiece && done < count) {
     got = bytes.read(piece.data(), std::min(count - done, kPiece));
+    if (checks.values) checks.values({piece.data(), got}, done);
     done += got;
   }
   return done;
@@ -99,20 +100,21 @@ std::uint64_t skip(IdxBytes& bytes, std::uint64_t count) {
 
 }  // namespace
 
-Pixels read_idx(const std::string& path, const std::function<void(const Shape&)>& check) try {
+Pixels read_idx(const std::string& path, const IdxChecks& checks) try {
   std::optional<IdxBytes> bytes(std::in_place, path);
   Pixels pixels{read_shape(*bytes), {}};
   const auto count = byte_count(pixels.shape, 1);
   require_file(count && *count <= bytes->limit(), path, ": its IDX header says ",
                to_string(pixels.shape), " bytes, more than the file can hold");
-  check(pixels.shape);
+  checks.shape(pixels.shape);
   if (bytes->is_packed() && *count > kLarge) {
     // A small file can unpack to a thousand times as much: memory is taken once it is known whole.
-    require_end(*bytes, pixels, *count, skip(*bytes, *count));
+    require_end(*bytes, pixels, *count, look_through(*bytes, *count, checks));
     read_shape(bytes.emplace(path));
   }
   pixels.data.resize(*count);
   require_end(*bytes, pixels, *count, bytes->read(pixels.data.data(), *count));
+  if (checks.values) checks.values(pixels.data, 0);
   return pixels;
 } catch (const std::bad_alloc&) {
   fail(Errc::out_of_memory, path, ": no memory for its images");

@@ -88,4 +88,11 @@ Json parse_json(std::string_view text, const std::string& who) {
   }
 }
 
+bool is_within(const Json& number, std::int64_t most) {
+  // By its own type: as a signed number one from 2^63 on would be below 0.
+  return number.is_number_unsigned()
+             ? number.get<std::uint64_t>() <= static_cast<std::uint64_t>(most)
+             : number >= -most;
+}
+
 }  // namespace rheo

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,6 +12,9 @@ namespace rheo {
 /// deeper than 32 and more values than fit into 48 MiB are refused. `who` begins the message.
 /// @throws Error bad_file.
 nlohmann::json parse_json(std::string_view text, const std::string& who);
+
+/// Whether a whole number is at most `most` in size.
+bool is_within(const nlohmann::json& number, std::int64_t most);
 
 /// Takes a document apart before it is destroyed: the library's destructor asks for memory for what
 /// an array or object holds, and ends the process where there is none. Lists of pairs in braces

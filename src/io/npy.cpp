@@ -1,9 +1,7 @@
 #include "rheo/npy.h"
 
-#include <algorithm>
 #include <bit>
 #include <type_traits>
-#include <utility>
 
 #include "src/check.h"
 #include "src/io/file.h"

@@ -11,12 +11,12 @@
 #include "src/check.h"
 #include "src/io/image_limits.h"
 #include "src/io/shown.h"
+#include "src/io/sizes.h"
 
 namespace rheo {
 namespace {
 
 constexpr png_alloc_size_t kMostChunkBytes = 8 << 20;
-constexpr std::uint64_t kHighestRatio = 1032;  // deflate packs no tighter
 
 /// By number of channels less one.
 constexpr int kTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
@@ -182,7 +182,7 @@ Pixels decode_png(const std::vector<std::uint8_t>& file, const std::string& path
   const std::int64_t width = png_get_image_width(s.png, s.info);
   require_few_pixels(height, width, max_pixels, path);
   const std::uint64_t packed = png_get_rowbytes(s.png, s.info) * static_cast<std::uint64_t>(height);
-  require_file(packed / kHighestRatio <= file.size(), path, ": a PNG of ", file.size(),
+  require_file(packed / kDeflateRatio <= file.size(), path, ": a PNG of ", file.size(),
                " bytes cannot hold ", height, "x", width, " pixels");
   if (!set_transformations(s)) damaged(path, s);
   const std::int64_t channels = png_get_channels(s.png, s.info);

@@ -43,7 +43,7 @@ void Flow::return_gradients(const FlowBuffers& b, const Weights& w, const Weight
   for (int i = 1; i <= pass.channels; ++i) {
     const bool last = i == pass.channels;
     pass.dx = last ? level.dstate : level.turn;
-    pass.dtap_bias = last ? bias : d.folded + layout_.zeros;  // only the last pass counts
+    pass.dtap_bias = last ? bias : d.folded + layout_.discarded;  // only the last pass counts
     backend_.step_backward(pass, stream());
     if (last) return;
     network_backward(b, w, d, l, k, false);

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <map>
 #include <string>
-#include <vector>
 
 #include "src/io/safetensors.h"
 #include "src/model/impl.h"

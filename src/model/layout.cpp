@@ -81,7 +81,8 @@ void Layout::add_priors(const ModelConfig& config) {
   if (config.family == Family::glow) prior_mean = add("prior.mean", rows);
   if (config.family == Family::glow || config.family == Family::nice)
     prior_log_sd = add("prior.log_sd", rows);
-  zeros = take(folded, 2 * top, 16);
+  zeros = take(folded, top, 16);
+  if (config.is_autoregressive()) discarded = take(folded, 2 * top, 16);
 }
 
 std::int64_t Layout::add(const std::string& name, const Shape& shape, ParameterInfo::Kind kind) {

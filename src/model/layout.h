@@ -45,8 +45,9 @@ struct Layout {
   std::vector<ProductFold> products;
   std::int64_t gains = -1;                          // into parameters, one a step; -1: none
   std::int64_t prior_mean = -1, prior_log_sd = -1;  // into parameters; -1: zero
-  std::int64_t added = 0;  // parameters from here on have gradients that add up in place
-  std::int64_t zeros = 0;  // into folded: as many as the widest level's channels, twice
+  std::int64_t added = 0;       // parameters from here on have gradients that add up in place
+  std::int64_t zeros = 0;       // into folded: as many as the widest level's channels
+  std::int64_t discarded = -1;  // into the gradient of folded: a bias's that does not count; or -1
   std::int64_t parameters = 0, signs = 0, permutations = 0;  // values in each flat buffer
   std::int64_t folded = 0, packed_bytes = 0, dpacked = 0;
   std::int64_t workspace = 0;  // doubles of weights_prepare

@@ -63,23 +63,19 @@ Lu factor(std::vector<double> w, int n) {
   return {std::move(w), std::move(permutation)};
 }
 
-bool ends_with(const std::string& name, const char* end) {
-  return name.ends_with(end);
-}
-
 /// The part of a rotation's factors that tensor `name` holds.
 std::vector<float> part_of(const Lu& lu, const std::string& name, int n) {
-  if (ends_with(name, "permutation")) return lu.permutation;
-  const bool square = ends_with(name, "lower") || ends_with(name, "upper");
+  if (name.ends_with("permutation")) return lu.permutation;
+  const bool square = name.ends_with("lower") || name.ends_with("upper");
   std::vector<float> part(square ? n * n : n);
   for (int i = 0; i < n; ++i)
     for (int j = 0; j < n; ++j) {
       const double value = lu.matrix[i * n + j];
-      if (square && (ends_with(name, "lower") ? i > j : i < j))
+      if (square && (name.ends_with("lower") ? i > j : i < j))
         part[i * n + j] = static_cast<float>(value);
       if (!square && i == j)
-        part[i] = static_cast<float>(ends_with(name, "sign") ? std::copysign(1.0, value)
-                                                             : std::log(std::abs(value)));
+        part[i] = static_cast<float>(name.ends_with("sign") ? std::copysign(1.0, value)
+                                                            : std::log(std::abs(value)));
     }
   return part;
 }
@@ -184,14 +180,14 @@ void randomize(Model::Impl& model, std::uint64_t seed) {
       const int step = orders % config.steps;
       const LevelLayout& level = model.layout.levels[orders++ / config.steps];
       model.write(tensor, fixed_order(config, seed, index, step, level));
-    } else if (ends_with(name, "conv1.weight") || ends_with(name, "conv2.weight") ||
-               ends_with(name, "conv1.edge")) {
+    } else if (name.ends_with("conv1.weight") || name.ends_with("conv2.weight") ||
+               name.ends_with("conv1.edge")) {
       constexpr double kDeviation = 0.05;
       model.write(tensor, drawn(kDeviation));
     } else if (name.find(".linear") != std::string::npos) {
       const double bound = linear_bound(config, model.layout.levels[0], name);
       model.write(tensor, scaled(uniforms(seed, index, tensor.size), bound));
-    } else if (ends_with(name, "gain")) {
+    } else if (name.ends_with("gain")) {
       model.write(tensor, {1.f});
     }
   }

@@ -122,6 +122,10 @@ const float* Trainer::Impl::batch_x() {
   return x_.as<float>();
 }
 
+const int* Trainer::Impl::batch_labels() const {
+  return model_.config().classes > 0 ? feed_->labels() : nullptr;
+}
+
 /// Forward and backward of batch `index` of this update; gradients add up.
 void Trainer::Impl::run_batch(std::int64_t index) {
   Model::Impl& model = net();

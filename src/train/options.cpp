@@ -1,8 +1,5 @@
-#include <cmath>
-#include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "rheo/trainer.h"
 #include "src/check.h"
@@ -68,11 +65,7 @@ template <class Value>
 void read_whole(const char* key, const nlohmann::json& json, Value most, const char* rule,
                 Value& value) {
   if (!json.is_number_integer()) refuse(key, "a whole number", json);
-  // By its own type: as a signed number one from 2^63 on would be below 0.
-  const bool large = json.is_number_unsigned()
-                         ? json.get<std::uint64_t>() > static_cast<std::uint64_t>(most)
-                         : json < -most;
-  if (large) refuse(key, rule, json);
+  if (!is_within(json, most)) refuse(key, rule, json);
   value = json.get<Value>();
 }
 
@@ -96,8 +89,8 @@ void read(const char* key, const nlohmann::json& json, Enum& value) {
 
 void TrainOptions::validate() const {
   require_range("steps", steps, 1, kMost);
-  require_range("batch", batch, 1, 65536);
-  require_range("accumulate", accumulate, 1, 65536);
+  require_range("batch", batch, 1, kMaxBatch);
+  require_range("accumulate", accumulate, 1, kMaxBatch);
   require_between("learning_rate", learning_rate, 0, 1e6);
   require_between("beta1", beta1, 0, 1);
   require_between("beta2", beta2, 0, 1);

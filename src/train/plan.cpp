@@ -58,7 +58,6 @@ MemoryPlan Trainer::Impl::parts(const Model::Impl& model, const TrainOptions& op
 
 MemoryPlan Trainer::Impl::planned(const Model::Impl& model, const TrainOptions& options,
                                   Memory memory) {
-  constexpr std::int64_t kMostBatch = 65536;  // of TrainOptions
   const std::size_t free = model.backend().free_bytes();
   const std::int64_t first =
       model.initialized
@@ -90,7 +89,7 @@ MemoryPlan Trainer::Impl::planned(const Model::Impl& model, const TrainOptions& 
   plan.activations = std::max(plan.activations, first);  // the first step's initialisation
   plan.workspace += static_cast<std::int64_t>(model.backend().overhead_bytes);
   plan.free = static_cast<std::int64_t>(free);
-  plan.largest_batch = largest(memory, kMostBatch);
+  plan.largest_batch = largest(memory, kMaxBatch);
   return plan;
 }
 

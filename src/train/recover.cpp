@@ -30,10 +30,6 @@ void Trainer::Impl::require_progress() {
        "; use a lower learning rate or a longer warm-up, or for images scale = bounded");
 }
 
-const int* Trainer::Impl::batch_labels() const {
-  return model_.config().classes > 0 ? feed_->labels() : nullptr;
-}
-
 std::string Trainer::Impl::fault() {
   Model::Impl& model = net();
   const DeviceScope scope(model.compute.device);

@@ -158,7 +158,7 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::resumed(const std::string& folder,
   const std::string model_path = file_in(folder, kModelFile);
   const SafetensorsFile model_file = read_safetensors(model_path);
   // All that can be refused is, before memory is taken that only the configuration bounds.
-  state.require_of(model_file.metadata);
+  state.require_saved_with(model_file.metadata);
   require_file(state.config.to_json() == config_of(model_file, model_path).to_json(), state.path,
                ": its config is not that of the model beside it");
   std::string fingerprint = train.fingerprint();

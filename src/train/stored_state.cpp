@@ -59,7 +59,7 @@ const std::uint8_t* StoredState::values(const std::string& name) const {
   return file.data.data() + file.find(name)->begin;
 }
 
-void StoredState::require_of(const std::map<std::string, std::string>& model) const {
+void StoredState::require_saved_with(const std::map<std::string, std::string>& model) const {
   const auto wanted = file.metadata.find(kModelHash);
   if (wanted == file.metadata.end()) return;
   const auto found = model.find(kContentHash);
@@ -96,7 +96,7 @@ StoredState read_state(const std::string& path) {
 StateInfo inspect_state(const std::string& path, const CheckpointInfo* model) {
   return guarded("inspect_state", [&] {
     const StoredState state = read_state(path);
-    if (model) state.require_of(model->metadata);
+    if (model) state.require_saved_with(model->metadata);
     require_file(!model || state.config.to_json() == model->config.to_json(), path,
                  ": its config is not that of the model beside it");
     return StateInfo{state.config, state.file.metadata, state.at.steps,

@@ -22,7 +22,7 @@ struct StoredState {
   const std::uint8_t* values(const std::string& name) const;
 
   /// That it was saved with the model file of this metadata. @throws Error bad_file.
-  void require_of(const std::map<std::string, std::string>& model) const;
+  void require_saved_with(const std::map<std::string, std::string>& model) const;
 };
 
 /// Names of the tensors of such a file.

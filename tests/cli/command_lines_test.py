@@ -198,7 +198,6 @@ class CommandLinesTest(ProgramTest):
     def test_control_characters_of_two_bytes_are_told_as_their_bytes(self):
         self.refused(3, ["info", "a\u009b31mb"], [r"a\xc2\x9b31mb"])
 
-
     def test_names_with_control_characters_stay_in_their_line(self):
         model, picture = "m\x1b[31m.safetensors", "p\x7f.png"
         shutil.copy(program.FOLDER / "plain.safetensors", program.FOLDER / model)

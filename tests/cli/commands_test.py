@@ -1,6 +1,7 @@
 """What the commands compute, seen through the files and the text that they give."""
 
 import json
+import os
 
 import numpy as np
 
@@ -41,6 +42,12 @@ class ScoreTest(CommandTest):
         text = self.done("score", *PLAIN, "colour.npy").stdout.decode()
         told = json.loads(self.done("score", *PLAIN, "colour.npy", "--json").stdout)
         self.assertIn(f"{told['bits_per_dim']:.4f} bits/dim", text)
+
+    def test_json_is_json_whatever_the_model_is_called(self):
+        name = b"not_utf8_\xff.safetensors"
+        os.link(program.FOLDER / "plain.safetensors", os.fsencode(program.FOLDER) + b"/" + name)
+        told = json.loads(self.done("score", "--model", os.fsdecode(name), "colour.npy", "--json").stdout)
+        self.assertEqual(told["model"], "not_utf8_\N{REPLACEMENT CHARACTER}.safetensors")
 
     def test_one_is_told_in_the_singular(self):
         np.save(program.FOLDER / "one.npy", self.images()[:1])

@@ -26,6 +26,7 @@ USAGE = {
     "unknown progress": (["score", *PLAIN, "colour.npy", "--progress", "loud"], ["loud"]),
     "two fits": (["score", *PLAIN, "large.npy", "--crop", "--pad"], ["--crop", "--pad"]),
     "fit of an input": (["score", *PLAIN, "--input", "colour.npy", "--pad"], ["--input"]),
+    "points of an input": (["score", *PLAIN, "--input", "colour.npy", "--points", 4], ["--input"]),
     "size of nothing": (["score", *PLAIN, "colour.npy", "--size", "0x8"], ["--size", "0x8"]),
     "half a size": (["score", *PLAIN, "colour.npy", "--size", "8x"], ["--size", "8x"]),
     "size in words": (["score", *PLAIN, "colour.npy", "--size", "big"], ["--size", "big"]),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import family
+import case_files
 import family_flows
 
 
@@ -47,8 +47,8 @@ def bf16_network(p, name):
 
 
 def error(network, model_path):
-    metadata, p = family.read(model_path)
-    _, golden = family.read(str(model_path).replace(".model.", ".golden."))
+    metadata, p = case_files.read(model_path)
+    _, golden = case_files.read(str(model_path).replace(".model.", ".golden."))
     p = {key: torch.tensor(value if value.dtype == np.int32 else value.astype(np.float64))
          for key, value in p.items()}
     family_flows.network = network

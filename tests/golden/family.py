@@ -8,25 +8,21 @@
 family_flows.py has the models. Before a case is written, its log p is compared with log|det| of the
 encoder's dense Jacobian, its gradients with differences, vectors with what their latents decode to,
 MAF and IAF with another library, zuko. `--check tests/golden` holds the parts of Glow against JAX.
-The files are as generate.py's; x of vectors is [N, D].
+case_files.py says what is in the files.
 """
 
-import argparse
-import json
 import math
 import pathlib
 import sys
-import zlib
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.numpy import save
 
+import case_files
 import family_flows
+from case_files import TOLERANCE
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "family"
-TOLERANCE = 1e-9  # relative; two float64 programs differ by the order of their sums only
 DIFFERENCE_TOLERANCE = 1e-6  # steps of 1e-6 leave some 1e-10 of rounding and 1e-12 of curvature
 
 VECTOR = dict(coupling="affine", scale="tanh", permutation="reverse", classes=0, prior="gaussian")
@@ -141,16 +137,11 @@ def draw_parameters(draw, config):
 def make_case(name):
     extra, count = CASES[name]
     config = {key: extra[key] for key in KEYS if key in extra}
-    rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
-
-    def draw(shape, deviation):
-        return rng.standard_normal(shape) * deviation
-
+    draw = case_files.drawing(name)
     p = draw_parameters(draw, config)
     if name == "realnvp_odd":  # tanh saturates
         p["steps.1.coupling.linear3.bias"][2:] = 40, -40
-    p = {key: value.astype(np.float32) if value.dtype == np.float64 else value
-         for key, value in p.items()}
+    p = case_files.stored(p)
     if "dims" in config:
         return config, p, draw((count, config["dims"]), 1).astype(np.float32)
     x = draw((count, config["height"], config["width"], config["channels"]), 0.25)
@@ -237,60 +228,14 @@ def compare(name, config, p, x, results):
             sys.exit(f"{name}: {what}: {error} is not below {checks[what][1]}")
 
 
-def write(path, tensors, metadata):
-    """A safetensors file whose bytes depend on its contents alone: the header's keys sorted."""
-    data = save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(dict(sorted(header.items())), separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size:])
-
-
 def generate(name):
     config, p, x = make_case(name)
     labels = np.zeros(len(x), np.int32)
     results = evaluate(config, p, x, labels)
     compare(name, config, p, x, results)
-    text = json.dumps(config, separators=(",", ":"))
-    write(FOLDER / f"{name}.model.safetensors", p, dict(format="rheo", version="1", config=text))
-    write(FOLDER / f"{name}.golden.safetensors", {"x": x, "labels": labels, **results},
-          dict(loss=repr(-float(results["log_prob"].mean()))))
-
-
-def read(path):
-    with safe_open(path, "np") as file:
-        return file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
-
-
-def check(model_path):
-    """The largest relative error of a case: of each tensor, max |difference| / max |value|."""
-    metadata, p = read(model_path)
-    _, stored = read(str(model_path).replace(".model.", ".golden."))
-    results = evaluate(json.loads(metadata["config"]), p, stored.pop("x"), stored.pop("labels"))
-    if set(results) != set(stored):
-        sys.exit(f"{model_path}: other tensors: {set(results) ^ set(stored)}")
-    errors = {key: abs(value - stored[key]).max() / max(abs(stored[key]).max(), 1e-300)
-              for key, value in results.items()}
-    worst = max(errors, key=errors.get)
-    print(f"{model_path.name}: {worst} {errors[worst]:.1e}")
-    return errors[worst]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", metavar="FOLDER", type=pathlib.Path)
-    folder = parser.parse_args().check
-    torch.set_num_threads(1)  # one order of every sum
-    if folder is None:
-        for name in CASES:
-            generate(name)
-        return
-    models = sorted(folder.glob("*.model.safetensors"))
-    if not models or not max(map(check, models)) < TOLERANCE:
-        sys.exit(f"{folder}: no case, or one that differs by {TOLERANCE} or more")
+    case_files.write_case(FOLDER, name, config, p, x, labels, results)
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)  # one order of every sum
+    case_files.main(__doc__, CASES, generate, evaluate)

@@ -5,25 +5,18 @@
     /tmp/venv/bin/python tests/golden/generate.py                  # rewrites tests/golden/*.safetensors
     /tmp/venv/bin/python tests/golden/generate.py --check FOLDER   # recomputes the cases of FOLDER
 
-NAME.model.safetensors is a checkpoint. NAME.golden.safetensors holds x [N, H, W, C] (F32), labels
-[N] (I32, zeros without classes), and in F64 log_prob [N], latents [N, D], grad.x and grad.PARAMETER,
-the gradients of -mean(log_prob); its metadata `loss` is that mean.
+case_files.py says what is in the files.
 """
 
-import argparse
-import json
 import pathlib
 import sys
-import zlib
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save
 
+import case_files
 import glow
 
 HERE = pathlib.Path(__file__).resolve().parent
-TOLERANCE = 1e-9  # relative; two float64 programs differ by the order of their sums only
 
 CASES = {  # config beyond the defaults, images
     # Not square, odd sizes after the squeezes, hidden no multiple of 16.
@@ -107,28 +100,11 @@ def make_images(draw, config, count):
 def make_case(name):
     extra, count = CASES[name]
     config = {**REQUIRED, **extra}
-    rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
-
-    def draw(shape, deviation):
-        return rng.standard_normal(shape) * deviation
-
+    draw = case_files.drawing(name)
     p = make_parameters(draw, config)
     add_extremes(name, p)
-    p = {key: value.astype(np.float32) if value.dtype == np.float64 else value
-         for key, value in p.items()}
     labels = (np.arange(count) * 2 + 2) % max(config["classes"], 1)
-    return config, p, make_images(draw, config, count), labels.astype(np.int32)
-
-
-def write(path, tensors, metadata):
-    """A safetensors file whose bytes depend on its contents alone: the header's keys sorted."""
-    data = save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, metadata)
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:8 + size])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(dict(sorted(header.items())), separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size:])
+    return config, case_files.stored(p), make_images(draw, config, count), labels.astype(np.int32)
 
 
 def generate(name):
@@ -136,53 +112,12 @@ def generate(name):
     results = glow.evaluate(config, p, x, labels)
     brute = glow.log_prob_by_jacobian(config, p, x[:1], labels[:1])
     log_prob = float(results["log_prob"][0])
-    if not abs(log_prob - brute) < TOLERANCE * abs(brute):
+    if not abs(log_prob - brute) < case_files.TOLERANCE * abs(brute):
         sys.exit(f"{name}: log_prob is {log_prob}, by the dense Jacobian {brute}")
-    text = json.dumps(config, separators=(",", ":"))
-    write(HERE / f"{name}.model.safetensors", p, dict(format="rheo", version="1", config=text))
-    write(HERE / f"{name}.golden.safetensors",
-          {"x": x, "labels": labels, **{key: np.asarray(value) for key, value in results.items()}},
-          dict(loss=repr(-float(results["log_prob"].mean()))))
+    case_files.write_case(HERE, name, config, p, x, labels, results)
     print(f"{name}: log_prob {np.asarray(results['log_prob'])}, "
           f"largest latent {float(abs(results['latents']).max()):.3g}")
 
 
-def read(path):
-    with safe_open(path, "np") as file:
-        return file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
-
-
-def check(model_path):
-    """The largest relative error of a case: of each tensor, max |difference| / max |value|."""
-    metadata, p = read(model_path)
-    stored_metadata, stored = read(str(model_path).replace(".model.", ".golden."))
-    results = glow.evaluate(json.loads(metadata["config"]), p, stored["x"], stored["labels"])
-    if set(results) != set(stored) - {"x", "labels"}:
-        sys.exit(f"{model_path}: other tensors: {set(results) ^ (set(stored) - {'x', 'labels'})}")
-    errors = {"loss": abs(1 + float(results["log_prob"].mean()) / float(stored_metadata["loss"]))}
-    for key, value in results.items():
-        value = np.asarray(value)
-        if value.shape != stored[key].shape or stored[key].dtype != np.float64:
-            sys.exit(f"{model_path}: {key} is {stored[key].dtype} {stored[key].shape}")
-        errors[key] = abs(value - stored[key]).max() / max(abs(stored[key]).max(), 1e-300)
-    worst = max(errors, key=errors.get)
-    print(f"{model_path.name}: " + ", ".join(
-        f"{key} {errors[key]:.1e}" for key in ("log_prob", "latents", "grad.x", worst)))
-    return errors[worst]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", metavar="FOLDER", type=pathlib.Path)
-    folder = parser.parse_args().check
-    if folder is None:
-        for name in CASES:
-            generate(name)
-        return
-    models = sorted(folder.glob("*.model.safetensors"))
-    if not models or not max(map(check, models)) < TOLERANCE:
-        sys.exit(f"{folder}: no case, or one that differs by {TOLERANCE} or more")
-
-
 if __name__ == "__main__":
-    main()
+    case_files.main(__doc__, CASES, generate, glow.evaluate)

@@ -1,6 +1,5 @@
 #include "tests/support/devices.h"
 
-#include <cstdlib>
 #include <ostream>
 
 #include "kernels/cuda/backend.h"

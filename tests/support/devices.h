@@ -9,16 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "rheo/device.h"
+#include "tests/support/device_access.h"
 
 namespace rheo {
 
 void PrintTo(const Device& device, std::ostream* to);
-
-/// Makes devices of backends that are not public.
-struct DeviceAccess {
-  static Device of(const Backend& backend, int threads = 1) { return {backend, threads, 0}; }
-};
 
 }  // namespace rheo
 
