@@ -349,7 +349,9 @@ struct CaseLinear {
 };
 
 CaseLinear linear_case(const Arena& arena, const CaseShape& shape) {
-  const bool bf16 = shape.option >= 2 && arena.backend().has_bf16();
+  // Of both that are compared, for the same case has to come of it.
+  const bool bf16 =
+      shape.option >= 2 && arena.backend().has_bf16() && baseline_variant().has_bf16();
   return {columns_stride(9, shape.channels / 2, false), 8 + 3 * shape.channels,
           bf16 ? Dtype::bf16 : Dtype::f32, bf16 && shape.option == 2 ? Dtype::bf16 : Dtype::f32,
           shape.option % 2 == 0};

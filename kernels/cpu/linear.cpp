@@ -29,7 +29,7 @@ std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
   std::int64_t tile = most;
   while (tile < 8 * most && tile * 2 * weights <= kEnough) tile *= 2;
   while (tile > least && tile * wanted > rows) tile /= 2;
-  return tile;
+  return product_rows(tile, weights);
 }
 
 const char* at(const void* base, Dtype type, std::int64_t index) {
@@ -59,10 +59,10 @@ class Worst {
 /// Runs `shape` on tiles of its m rows: f(product, first row, rows).
 template <class F>
 void over_rows(Product shape, std::int64_t tile, const char* operation, const F& f) {
-  const std::int64_t rows = shape.m, rest = rows % tile;
+  const std::int64_t rows = shape.m, rest = rows % tile, unit = product_row_unit();
   shape.m = tile;
   const CompiledProduct* whole = rows >= tile ? &compile(shape) : nullptr;
-  shape.m = rest;
+  shape.m = tiles(rest, unit) * unit;
   const CompiledProduct* last = rest ? &compile(shape) : nullptr;
   Worst worst;
   parallel_for(tiles(rows, tile), [&](std::int64_t i) {
@@ -158,9 +158,10 @@ void linear_forward(const LinearArgs& a, Stream) {
   const std::int64_t tile =
       a.packed ? row_tile(a.rows, 8, 128, weights) : row_tile(a.rows, 32, 256, weights);
   over_rows(forward_product(a), tile, "linear_forward",
-            [&](const CompiledProduct& p, std::int64_t first, std::int64_t) {
-              return run(p, at(a.x, a.type, first * a.in), a.packed ? a.packed : a.weight, a.bias,
-                         at(a.y, a.y_type, first * a.out));
+            [&](const CompiledProduct& p, std::int64_t first, std::int64_t count) {
+              return run_rows(p, count, at(a.x, a.type, first * a.in),
+                              a.packed ? a.packed : a.weight, a.bias,
+                              at(a.y, a.y_type, first * a.out));
             });
 }
 
@@ -179,7 +180,7 @@ void linear_backward_data(const LinearBackwardDataArgs& a, Stream) {
             [&](const CompiledProduct& p, std::int64_t first, std::int64_t count) {
               char* dx = at(a.dx, a.dx_type, first * a.in);
               const Outcome outcome =
-                  run(p, at(a.dy, a.type, first * a.out), a.weight, nullptr, dx);
+                  run_rows(p, count, at(a.dy, a.type, first * a.out), a.weight, nullptr, dx);
               if (a.x == nullptr) return outcome;
               const char* x = at(a.x, a.dx_type, first * a.in);
               if (a.dx_type == Dtype::f32)

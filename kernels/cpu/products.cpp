@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -211,6 +213,17 @@ Products products_run_on() {
                                              : Products::baseline;
 }
 
+std::int64_t product_row_unit() {
+  return has(dnnl::cpu_isa::avx512_core) ? 1 : 12;
+}
+
+std::int64_t product_rows(std::int64_t rows, std::int64_t row) {
+  constexpr std::int64_t kMost = 256 * 512 * 512;  // from about twice as many on it copies operands
+  const std::int64_t unit = product_row_unit();
+  if (unit == 1) return rows;
+  return std::max(std::min(rows, kMost / row) / unit, std::int64_t{1}) * unit;
+}
+
 const CompiledProduct& compile(const Product& product) {
   return made_once<CompiledProduct>(product, build);
 }
@@ -234,6 +247,23 @@ Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* 
                     {DNNL_ARG_BIAS, memory.at(4, bias)}},
                    p.has_bias ? 5 : 4);
   });
+}
+
+Outcome run_rows(const CompiledProduct& p, std::int64_t rows, const void* a, const void* b,
+                 const void* bias, void* c) {
+  const std::int64_t all = p.a.dims()[0];
+  if (rows == all) return run(p, a, b, bias, c);
+  thread_local std::vector<char> all_a, all_c;
+  const std::size_t a_row = p.a.get_size() / all, c_row = p.c.get_size() / all;
+  try {
+    all_a.assign(a_row * all, 0), all_c.resize(c_row * all);
+  } catch (const std::bad_alloc&) {
+    return Outcome::no_room;
+  }
+  std::memcpy(all_a.data(), a, a_row * rows);
+  const Outcome outcome = run(p, all_a.data(), b, bias, all_c.data());
+  std::memcpy(c, all_c.data(), c_row * rows);
+  return outcome;
 }
 
 Outcome run(const CompiledPacking& p, const void* b, void* packed) {

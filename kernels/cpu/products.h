@@ -2,8 +2,9 @@
 
 // Matrix products by oneDNN. Each call runs on the calling thread alone: the operations cut their
 // work into tiles and give a tile to each thread. The order of a row's sums is the same for any
-// number of rows, so that bits depend neither on the batch nor on the number of threads; that of a
-// weight gradient's is not, so that its tiles are fixed by the shape (tests/linear_test.cpp).
+// number of rows that product_rows() allows, so that bits depend neither on the batch nor on the
+// number of threads; that of a weight gradient's is not, so that its tiles are fixed by the shape
+// (tests/linear_test.cpp).
 
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,14 @@ Products products_run_on();
 
 /// Whether those of bf16 are the machine's own instructions.
 bool products_have_bf16();
+
+/// Of products of so many multiplications a row and at most `rows` rows: the most rows that one may
+/// have. All of them have that many or, where there are fewer, a multiple of product_row_unit().
+std::int64_t product_rows(std::int64_t rows, std::int64_t row);
+
+/// Rows that oneDNN's kernels compute alike. Its products of float32 without AVX-512 take 6 rows at
+/// a time, or 12 that they halve, and what is left over in another order of sums.
+std::int64_t product_row_unit();
 
 /// c (+)= a b (+ bias, then ReLU); any of a, b may be transposed by its steps.
 struct Product {
@@ -51,6 +60,10 @@ enum class Outcome : int { done, failed, no_room };
 /// Inside a parallel loop or outside. Never throws.
 Outcome run(const CompiledProduct& product, const void* a, const void* b, const void* bias,
             void* c);
+
+/// The same where a and c, dense, have only the first `rows` rows of the product's.
+Outcome run_rows(const CompiledProduct& product, std::int64_t rows, const void* a, const void* b,
+                 const void* bias, void* c);
 
 /// b of `product` in the form that oneDNN would have to bring it into at each call otherwise. The
 /// form depends on n, k and the type alone.
