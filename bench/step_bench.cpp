@@ -17,23 +17,24 @@ std::int64_t mix_bytes(const Level& level) {
 }
 
 StepArgs arguments(Memory& memory, const Level& level, Dtype type) {
-  const int tiles = tiles_of(level.grid()), n = level.channels;
-  return {.grid = level.grid(),
-          .channels = n,
-          .from = memory.floats(level.values()),
-          .to = memory.floats(level.values()),
-          .passed = n / 2,
-          .taps = {memory.floats(level.values() * kTaps), kTaps, memory.floats(n), nullptr},
-          .kind = CouplingKind::sigmoid2,
-          .gain = nullptr,
-          .log_det = {memory.floats(level.count * tiles), tiles},
-          .raw = nullptr,
-          .coupled = nullptr,
-          .mix = memory.floats(std::int64_t{n} * n),
-          .bias = memory.floats(n),
-          .columns = columns_of(memory, level, type),
-          .kept = nullptr,
-          .again = nullptr};
+  const int tiles = tiles_of(level.grid()), n = level.channels, stride = taps_stride(kTaps, n);
+  return {
+      .grid = level.grid(),
+      .channels = n,
+      .from = memory.floats(level.values()),
+      .to = memory.floats(level.values()),
+      .passed = n / 2,
+      .taps = {memory.floats(level.pixels() * stride), kTaps, stride, memory.floats(n), nullptr},
+      .kind = CouplingKind::sigmoid2,
+      .gain = nullptr,
+      .log_det = {memory.floats(level.count * tiles), tiles},
+      .raw = nullptr,
+      .coupled = nullptr,
+      .mix = memory.floats(std::int64_t{n} * n),
+      .bias = memory.floats(n),
+      .columns = columns_of(memory, level, type),
+      .kept = nullptr,
+      .again = nullptr};
 }
 
 /// As training runs it: with all that backward needs.
@@ -61,29 +62,31 @@ void inverse(benchmark::State& state, const Backend& backend, const Level& level
 void backward(benchmark::State& state, const Backend& backend, const Level& level, Dtype type) {
   Memory memory(backend);
   const int n = level.channels;
-  const StepBackwardArgs args = {.grid = level.grid(),
-                                 .channels = n,
-                                 .dy = memory.floats(level.values()),
-                                 .dcolumns = columns_of(memory, level, Dtype::f32),
-                                 .mix = memory.floats(std::int64_t{n} * n),
-                                 .bias = memory.floats(n),
-                                 .coupled = memory.floats(level.values()),
-                                 .dmix = memory.floats(std::int64_t{n} * n),
-                                 .dsum = memory.floats(n),
-                                 .taps = kTaps,
-                                 .passed = n / 2,
-                                 .kind = CouplingKind::sigmoid2,
-                                 .gain = nullptr,
-                                 .raw = memory.floats(level.values() / 2),
-                                 .dlog_det = memory.floats(level.count),
-                                 .dtaps = memory.values(type, level.values() * kTaps),
-                                 .dtaps_type = type,
-                                 .dtap_bias = memory.floats(n),
-                                 .dtap_edge = nullptr,
-                                 .dgain = nullptr,
-                                 .dx = memory.floats(level.values()),
-                                 .workspace = memory.floats(step_backward_workspace(
-                                     level.grid(), CouplingKind::sigmoid2, n, n / 2, kTaps))};
+  const StepBackwardArgs args = {
+      .grid = level.grid(),
+      .channels = n,
+      .dy = memory.floats(level.values()),
+      .dcolumns = columns_of(memory, level, Dtype::f32),
+      .mix = memory.floats(std::int64_t{n} * n),
+      .bias = memory.floats(n),
+      .coupled = memory.floats(level.values()),
+      .dmix = memory.floats(std::int64_t{n} * n),
+      .dsum = memory.floats(n),
+      .taps = kTaps,
+      .passed = n / 2,
+      .kind = CouplingKind::sigmoid2,
+      .gain = nullptr,
+      .raw = memory.floats(level.values() / 2),
+      .dlog_det = memory.floats(level.count),
+      .dtaps = memory.values(type, level.pixels() * taps_stride(kTaps, n)),
+      .dtaps_type = type,
+      .dtaps_stride = taps_stride(kTaps, n),
+      .dtap_bias = memory.floats(n),
+      .dtap_edge = nullptr,
+      .dgain = nullptr,
+      .dx = memory.floats(level.values()),
+      .workspace = memory.floats(
+          step_backward_workspace(level.grid(), CouplingKind::sigmoid2, n, n / 2, kTaps))};
   // dy, coupled, raw, column gradients and mix in; dx and tap gradients out; mix's added to.
   measure_bytes(state, backend,
                 level.values() * (4 + 4 + 2 + 4 + kTaps * size_of(type)) + 3 * mix_bytes(level) +

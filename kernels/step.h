@@ -33,8 +33,9 @@ enum class CouplingKind : int {
 /// What a coupling's network returns, before the gather: row p, column t * out + o is what pixel p
 /// adds to output o of the pixel that sees p as its tap t.
 struct Taps {
-  const float* data;  // [P, taps * out]; null: no coupling
+  const float* data;  // [P, stride]; null: no coupling
   int taps;           // 9 or 1
+  int stride;         // at least taps * out; what is behind those is not read
   const float* bias;  // [out]; null: none
   const float* edge;  // [taps * out], added where tap t falls outside the image; null: none
 };
@@ -78,8 +79,9 @@ struct StepBackwardArgs {
   const float* gain;      // [1] of `tanh`
   const float* raw;       // [P, coupling_kept(...)] as forward or inverse kept it
   const float* dlog_det;  // [N] dL/dlog_det of each image
-  void* dtaps;            // [P, taps * out] out: gradient of Taps::data
+  void* dtaps;            // [P, dtaps_stride] out: gradient of Taps::data, zeros behind it
   Dtype dtaps_type;
+  int dtaps_stride;
   float* dtap_bias;  // [out]        added to
   float* dtap_edge;  // [taps * out] added to; null: none
   float* dgain;      // [1]          added to, of `tanh`
@@ -103,7 +105,7 @@ RHEO_HD constexpr int coupling_kept(CouplingKind kind, int moved) {
 /// of additions is too.
 constexpr int step_backward_parts(const Grid& grid) {
   const std::int64_t tiles = grid.count * tiles_of(grid);
-  return static_cast<int>(tiles < 256 ? tiles : 256);
+  return static_cast<int>(tiles < 512 ? tiles : 512);
 }
 
 /// Floats of one part: where they are wanted G and sum dy; then bias, edge and gain.

@@ -50,7 +50,7 @@ struct MixFold {
 /// How the matrix of a product lies in memory.
 enum class ProductLayout : int {
   columns,  // [out, stride]: against Columns, bias and edge in their constant columns
-  taps,     // [taps * out, in], row t * out + o; bias [out] and edge [taps * out] beside it
+  taps,     // [rows, in], row t * out + o; bias [out] and edge [taps * out] beside it
 };
 
 /// Which layer of a MADE network a product is. Of its D inputs, number i (from 0) has degree i + 1;
@@ -70,7 +70,8 @@ struct ProductFold {
   std::int64_t folded_bias;   // [out] into folded;        taps layout only
   std::int64_t folded_edge;   // [taps * out] into folded; taps layout with edge only
   int out, taps, in;
-  int stride;  // of a row of the matrix
+  int rows;    // of the matrix: out; taps * out with taps layout, and others that stay zero
+  int stride;  // of a row
   float gain;  // 1, or 3 behind conv3 and the split; without log_scale what outputs are scaled by
   ProductLayout layout;
   Dtype type;                        // of the matrix

@@ -47,8 +47,8 @@ StepArgs coupling_step(const char* who, const CouplingCall& call) {
   step.channels = call.channels;
   step.from = call.from, step.to = call.to;
   step.passed = call.channels / 2;
-  step.taps = {call.network, 1, nullptr, nullptr};
   step.kind = kind_of(call), step.gain = call.gain;
+  step.taps = {call.network, 1, coupling_outputs(step.kind, step.passed), nullptr, nullptr};
   if (step.kind == CouplingKind::tanh) require_pointer(who, "gain", call.gain, call.count);
   return step;
 }

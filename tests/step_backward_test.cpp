@@ -70,8 +70,8 @@ class StepBackwardTest : public OnBackend {
     a.mix = f.mix, a.bias = f.bias, a.coupled = f.coupled, a.raw = f.raw;
     if (shape.mix) a.dmix = sum(n * n, pair.dmix), a.dsum = sum(n, pair.dsum);
     if (taps) {
-      a.dtaps = arena.out<float>(f.grid.pixels() * taps * out, 1);
-      a.dtaps_type = Dtype::f32;
+      a.dtaps_type = Dtype::f32, a.dtaps_stride = taps_stride(taps, out);
+      a.dtaps = arena.out<float>(f.grid.pixels() * a.dtaps_stride, 1);
       a.dtap_bias = sum(out, pair.dtap_bias);
       if (shape.edge) a.dtap_edge = sum(std::int64_t{taps} * out, pair.dtap_edge);
       if (a.gain) a.dgain = sum(1, pair.dgain);
@@ -114,6 +114,19 @@ class StepBackwardTest : public OnBackend {
         << what;
   }
 
+  /// Rows of what is used; behind it are zeros.
+  Values read_dtaps(const Arena& arena, const StepBackwardArgs& a) {
+    const int used = a.taps * coupling_outputs(a.kind, a.channels - a.passed);
+    const Values all = read(arena, a.dtaps, a.grid.pixels() * a.dtaps_stride);
+    Values values;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (static_cast<int>(i) % a.dtaps_stride < used)
+        values.push_back(all[i]);
+      else
+        EXPECT_EQ(all[i], 0) << "behind the taps, value " << i;
+    return values;
+  }
+
   static Values minus(Values a, const Values& b) {
     for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
     return a;
@@ -125,7 +138,7 @@ class StepBackwardTest : public OnBackend {
     const std::size_t n = want.channels;
     expect_slopes(pair, &Step::from, read(arena, a.dx, want.from.size()), "dx");
     if (a.taps) {
-      expect_slopes(pair, &Step::tap_data, read(arena, a.dtaps, want.tap_data.size()), "dtaps");
+      expect_slopes(pair, &Step::tap_data, read_dtaps(arena, a), "dtaps");
       expect_slopes(pair, &Step::tap_bias,
                     minus(read(arena, a.dtap_bias, want.tap_bias.size()), pair.dtap_bias), "bias");
     }
@@ -163,7 +176,9 @@ TEST_P(StepBackwardTest, TapsInBf16AreThoseInFloatRounded) {
     for (int taps : {9, 1}) {
       Arena arena(backend());
       BackwardPair pair = make(arena, {{2, 9, 15}, 12, kind, taps, true, true}, true);
-      const auto count = static_cast<std::int64_t>(pair.step.want.tap_data.size());
+      // Rows close together here, where a row may start on any of its values.
+      pair.args.dtaps_stride = taps * coupling_outputs(kind, 6);
+      const std::int64_t count = pair.args.grid.pixels() * pair.args.dtaps_stride;
       backend().step_backward(pair.args, nullptr);
       const auto want = arena.read(static_cast<float*>(pair.args.dtaps), count);
       Bf16* rows = arena.out<Bf16>(count);
@@ -186,8 +201,7 @@ TEST_P(StepBackwardTest, ExtremesStayFinite) {
       pair.args.raw = arena.in(kept);
       backend().step_backward(pair.args, nullptr);
       for (double value : read(arena, pair.args.dx, 16)) ASSERT_TRUE(std::isfinite(value)) << raw;
-      for (double value : read(arena, pair.args.dtaps, 16))
-        ASSERT_TRUE(std::isfinite(value)) << raw;
+      for (double value : read_dtaps(arena, pair.args)) ASSERT_TRUE(std::isfinite(value)) << raw;
     }
 }
 
@@ -203,7 +217,7 @@ TEST_P(StepBackwardTest, AScaleAtItsBoundHasNoSlope) {
       if (tanh) a.gain = arena.in(std::vector<float>{100});  // 100 tanh(2) = 96
       backend().step_backward(a, nullptr);
       for (double value : read(arena, a.dx, 16)) ASSERT_TRUE(std::isfinite(value)) << raw;
-      const Values dtaps = read(arena, a.dtaps, 16);
+      const Values dtaps = read_dtaps(arena, a);
       for (std::size_t i = 0; i < 16; ++i)
         if (i % 4 >= 2) {
           ASSERT_EQ(dtaps[i] == 0, !inside) << "raw " << raw << ", value " << i;
@@ -231,7 +245,7 @@ TEST_P(StepBackwardTest, AllElseIsTheSameWhereTheMixsGradientIsNotWanted) {
       const Step& want = pair.step.want;
       std::vector<Values> all = {read(arena, a.dx, want.from.size())};
       if (a.taps) {
-        all.push_back(read(arena, a.dtaps, want.tap_data.size()));
+        all.push_back(read_dtaps(arena, a));
         all.push_back(read(arena, a.dtap_bias, want.tap_bias.size()));
       }
       if (a.dtap_edge) all.push_back(read(arena, a.dtap_edge, want.tap_edge.size()));
@@ -298,7 +312,9 @@ StepBackwardArgs step_backward_case(Arena& arena, const CaseShape& shape) {
   }
   if (taps) {
     a.dtaps_type = shape.option == 2 ? Dtype::bf16 : Dtype::f32;
-    a.dtaps = arena.out(a.dtaps_type, grid.pixels() * taps * out, 0.9);  // zero at the border
+    a.dtaps_stride = taps_stride(taps, out);
+    // Zero at the border and behind the taps.
+    a.dtaps = arena.out(a.dtaps_type, grid.pixels() * a.dtaps_stride, 0.95);
     a.dtap_bias = arena.inout(arena.normal(out));
     if (shape.option == 0) a.dtap_edge = arena.inout(arena.normal(taps * out));
     if (step.kind == CouplingKind::tanh)

@@ -236,7 +236,7 @@ TEST_P(StepTest, ExtremesStayFinite) {
     for (std::size_t n = 0; n < 8; ++n)
       for (std::size_t o = 0; o < 4; ++o) taps[n * 4 + o] = o < 2 ? 0.5f : raws[n];
     step.args.taps.data = arena.in(taps), step.args.taps.bias = nullptr;
-    step.want.tap_data = doubles(taps), step.want.tap_bias.clear();
+    step.args.taps.stride = 4, step.want.tap_data = doubles(taps), step.want.tap_bias.clear();
     step.args.gain = arena.in(std::vector<float>{extreme.gain}), step.want.gain = {extreme.gain};
     backend().step_forward(step.args, nullptr);
     const reference::StepOutputs want = reference::step_forward(step.want);
@@ -290,9 +290,8 @@ TEST_P(StepTest, BitsOfAnImageDependNeitherOnTheBatchNorOnThreads) {
     const auto run = [&](std::int64_t first, std::int64_t count, int threads) {
       StepArgs a = step.args;
       const std::int64_t pixels = a.grid.image_pixels();
-      const int out = coupling_outputs(a.kind, a.channels - a.passed);
       a.grid.count = count, a.from += first * pixels * a.channels;
-      if (a.taps.data) a.taps.data += first * pixels * a.taps.taps * out;
+      if (a.taps.data) a.taps.data += first * pixels * a.taps.stride;
       backend().set_threads(threads);
       backend().step_forward(a, nullptr);
       const auto log_det = shape.taps ? log_dets(arena, a) : Values();

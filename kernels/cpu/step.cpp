@@ -39,7 +39,7 @@ struct TileValues {
 void gather_outputs(const StepArgs& a, const Tile& tile, int out, float* net) {
   for (int p = 0; p < tile.count; ++p)
     for (int o = 0; o < out; ++o) net[p * out + o] = a.taps.bias ? a.taps.bias[o] : 0.f;
-  gather(a.grid, tile, a.taps.data, a.taps.taps * out, a.taps.taps, out, +1, a.taps.edge, net, out);
+  gather(a.grid, tile, a.taps.data, a.taps.stride, a.taps.taps, out, +1, a.taps.edge, net, out);
 }
 
 /// One long loop over the tile's moved values; `log` only when forward.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cpu/neighbours.h"
 #include "kernels/cpu/operations.h"
 #include "kernels/cpu/scratch.h"
@@ -182,6 +184,15 @@ std::size_t tile_floats(const StepBackwardArgs& a) {
   return std::size_t{3} * full + (a.taps ? net + FlatValues::floats(a) : 0);
 }
 
+template <class T>
+void write_taps(const StepBackwardArgs& a, const Tile& tile, const float* net, int out, T* dtaps) {
+  scatter(a.grid, tile, net, out, dtaps, a.dtaps_stride, a.taps, out, -1);
+  const int used = a.taps * out;
+  T* own = dtaps + tile.row(a.grid) * a.dtaps_stride;
+  for (int p = 0; p < tile.count && used < a.dtaps_stride; ++p)
+    std::fill(own + p * a.dtaps_stride + used, own + (p + 1) * a.dtaps_stride, T(0));
+}
+
 void backward_tile(const StepBackwardArgs& a, const Tile& tile, bool vectors, const PartSums& sums,
                    float* scratch) {
   const int n = a.channels, b = n - a.passed, out = coupling_outputs(a.kind, b);
@@ -200,10 +211,9 @@ void backward_tile(const StepBackwardArgs& a, const Tile& tile, bool vectors, co
     couple_backward(a, tile, vectors, sums, FlatValues(flat, b), dv, net);
     add_network_sums(a, tile, sums, out, net);
     if (a.dtaps_type == Dtype::f32)
-      scatter(a.grid, tile, net, out, static_cast<float*>(a.dtaps), a.taps * out, a.taps, out, -1);
+      write_taps(a, tile, net, out, static_cast<float*>(a.dtaps));
     else
-      scatter(a.grid, tile, net, out, static_cast<std::uint16_t*>(a.dtaps), a.taps * out, a.taps,
-              out, -1);
+      write_taps(a, tile, net, out, static_cast<std::uint16_t*>(a.dtaps));
   }
   std::memcpy(a.dx + first, dv, sizeof(float) * tile.count * n);
 }

@@ -25,6 +25,7 @@ constexpr int kNoTap = 9;
 constexpr int kOwnBit = kMineBits + kNoTap;
 
 constexpr int kMaxSeenRows = 3 * (kTilePixels + 2);
+constexpr int kSeenFloats = kMaxSeenRows * sizeof(SeenRow) / sizeof(float);
 
 /// All rows that a tile writes to.
 struct SeenRows {
@@ -33,18 +34,36 @@ struct SeenRows {
   int own;  // place of the tile's first pixel
 };
 
+/// How a block's threads are dealt to the rows of a matrix: so many side by side, each with
+/// `kChunk` columns, and so many rows at a time.
+struct RowDeal {
+  int chunks, across, down;
+  Divisor by_across;
+
+  RowDeal(int stride, int chunk, int threads)
+      : chunks(stride / chunk),
+        across(chunks < threads ? chunks : threads),
+        down(across ? threads / across : 0),
+        by_across(across) {}
+};
+
+/// Bits of the taps in one line that see pixels 0 to `count` - 1 of the tile, where the middle one
+/// sees pixel `middle`.
+template <int kSign>
+__device__ __forceinline__ unsigned near_bits(int middle, int count) {
+  const int first = min(max(1 - middle, 0), 3), end = min(max(count + 1 - middle, 0), 3);
+  return kSign > 0 ? (1u << end) - (1u << first) : (8u >> first) - (8u >> end);
+}
+
 template <int kSign>
 __device__ __forceinline__ unsigned seen_bits(const Images& images, const Tile& tile, int at) {
-  const int pixel = tile.first + at;
+  const int pixel = tile.first + at, line = kSign * images.width;
   if (pixel < 0 || pixel >= images.pixels) return 0;
   const bool own = at >= 0 && at < tile.count;
   const unsigned inside = taps_inside<kSign>(images, pixel);
-  unsigned near = 0;
-#pragma unroll
-  for (int t = 0; t < 9; ++t) {
-    const int source = at + offset_of<kSign>(t, images.width);
-    if (source >= 0 && source < tile.count) near |= 1u << t;
-  }
+  const unsigned near = near_bits<kSign>(at - line, tile.count) |
+                        near_bits<kSign>(at, tile.count) << 3 |
+                        near_bits<kSign>(at + line, tile.count) << 6;
   const unsigned values = inside & near, zeros = own ? ~inside & kAllTaps : 0u;
   return inside | (values | zeros) << kMineBits | (own ? 1u << kOwnBit : 0u) | values << kValueBits;
 }
@@ -60,7 +79,7 @@ __device__ __forceinline__ SeenRows find_rows(const Images& images, const Tile& 
   const int last = min(images.pixels - tile.first, tile.count + width + 1);
   const int count = one ? last - first : 3 * stretch;
 #pragma unroll 1
-  for (int r = thread(); r < count; r += kTileThreads) {
+  for (int r = thread(); r < count; r += threads()) {
     const int at = one ? first + r : first + r / stretch * width + r % stretch;
     rows[r] = {at, seen_bits<kSign>(images, tile, at)};
   }
@@ -68,7 +87,7 @@ __device__ __forceinline__ SeenRows find_rows(const Images& images, const Tile& 
 }
 
 /// The matrix: value c of the pixel that a row sees as tap t stands in column t * channels + c,
-/// zero where the tap is outside the image.
+/// zero where the tap is outside the image and behind the taps, but for Columns' constant columns.
 template <class T>
 struct Matrix {
   T* data;  // the row of the tile's first pixel
@@ -84,6 +103,7 @@ struct Unit {
   using Word = std::conditional_t<kBytes % 4 == 0, unsigned, unsigned short>;
   static constexpr int kWords = kBytes / static_cast<int>(sizeof(Word));
   static constexpr int kInWord = kCount / kWords;
+  static constexpr unsigned kOne = sizeof(T) == 4 ? 0x3f800000u : 0x3f80u;  // 1, in the low bits
 };
 
 /// Bit b: column b behind the taps is one.
@@ -92,41 +112,50 @@ __device__ __forceinline__ unsigned ones_of(int taps, bool edge, unsigned bits) 
   return 1u | (edge ? outside << 1 : 0u);
 }
 
-/// `kCount` columns, one where the bit is set.
-template <class T, int kCount>
-__device__ __forceinline__ Vector<typename Unit<T, kCount>::Word, Unit<T, kCount>::kWords>
-constants(unsigned ones) {
-  using U = Unit<T, kCount>;
-  constexpr unsigned kOne = sizeof(T) == 4 ? 0x3f800000u : 0x3f80u;  // 1 as float and as bfloat16
-  Vector<typename U::Word, U::kWords> words;
+/// Columns of U as bits say: one where a bit is set.
+template <class U, int kWords>
+__device__ __forceinline__ Vector<typename U::Word, kWords> constants(unsigned ones) {
+  Vector<typename U::Word, kWords> words;
 #pragma unroll
-  for (int w = 0; w < U::kWords; ++w) {
+  for (int w = 0; w < kWords; ++w) {
     unsigned word = 0;
 #pragma unroll
     for (int i = 0; i < U::kInWord; ++i)
-      word |= (ones >> (w * U::kInWord + i) & 1u ? kOne : 0u) << (16 * i);
+      word |= (ones >> (w * U::kInWord + i) & 1u ? U::kOne : 0u) << (16 * i);
     words.at[w] = static_cast<typename U::Word>(word);
   }
   return words;
 }
 
 /// Where a unit of columns comes from.
+template <class T>
 struct UnitSource {
   unsigned tap;  // bit t; bit kNoTap: it is constant
-  int at;        // first value, counted from those of the row's pixel
+  const T* at;   // first value, were the row's pixel the tile's first
 };
 
-template <int kSign, class T>
-__device__ __forceinline__ UnitSource source_of(const Matrix<T>& to, int column, int width) {
-  const int t = static_cast<int>(static_cast<unsigned>(column) / to.channels);
-  const int tap = t >= to.taps ? kNoTap : to.taps == 1 ? 4 : t;
-  return {1u << tap, (offset_of<kSign>(tap, width) - t) * to.channels + column};
+/// Of the units of the chunk from `column` on, each of one tap.
+template <int kSign, int kUnit, class T, int kUnits>
+__device__ __forceinline__ unsigned find_sources(const Matrix<T>& to, const T* values, int column,
+                                                 int width, UnitSource<T> (&from)[kUnits]) {
+  int t = static_cast<int>(static_cast<unsigned>(column) / static_cast<unsigned>(to.channels));
+  int within = column - t * to.channels;
+  unsigned taps = 0;
+#pragma unroll
+  for (int u = 0; u < kUnits; ++u) {
+    const int tap = t >= to.taps ? kNoTap : to.taps == 1 ? 4 : t;
+    from[u] = {1u << tap, values + offset_of<kSign>(tap, width) * to.channels + within};
+    taps |= from[u].tap;
+    within += kUnit;
+    if (within == to.channels) within = 0, ++t;
+  }
+  return taps;
 }
 
 /// Stores those units of a chunk that are the tile's. Bit t of `mine`: tap t is.
-template <int kUnits, class Word, int kWords>
+template <int kUnits, class Word, int kWords, class T>
 __device__ __forceinline__ void store_mine(Word* to, const Vector<Word, kWords>& all,
-                                           const UnitSource (&from)[kUnits], unsigned mine) {
+                                           const UnitSource<T> (&from)[kUnits], unsigned mine) {
   constexpr int kEach = kWords / kUnits;
 #pragma unroll
   for (int u = 0; u < kUnits; ++u) {
@@ -141,57 +170,46 @@ __device__ __forceinline__ void store_mine(Word* to, const Vector<Word, kWords>&
 /// each of one tap; where all are the tile's they are stored as one.
 template <int kSign, bool kConstants, int kChunk, int kUnit, class T>
 __device__ __forceinline__ void write_chunks(const Matrix<T>& to, const SeenRows& seen,
-                                             const T* values, int width) {
+                                             const RowDeal& deal, const T* values, int width) {
   using U = Unit<T, kUnit>;
   using Word = typename U::Word;
   constexpr int kUnits = kChunk / kUnit;
-  const unsigned chunks = static_cast<unsigned>(to.stride) / kChunk;
-  const unsigned across = min(chunks, unsigned{kTileThreads}), down = kTileThreads / across;
-  const unsigned first = threadIdx.x / across;
-  if (first >= down) return;
+  constexpr int kWords = kUnits * U::kWords;
+  const int first = static_cast<int>(deal.by_across.quotient(threadIdx.x));
+  if (first >= deal.down) return;
+  const std::int64_t pitch = to.stride * static_cast<int>(sizeof(T));
 #pragma unroll 1
-  for (unsigned chunk = threadIdx.x - first * across; chunk < chunks; chunk += across) {
-    const int column = static_cast<int>(chunk) * kChunk;
-    UnitSource from[kUnits];
-    unsigned taps = 0;
-#pragma unroll
-    for (int u = 0; u < kUnits; ++u) {
-      from[u] = source_of<kSign>(to, column + u * kUnit, width);
-      taps |= from[u].tap;
-    }
+  for (int chunk = thread() - first * deal.across; chunk < deal.chunks; chunk += deal.across) {
+    const int column = chunk * kChunk;
+    UnitSource<T> from[kUnits];
+    const unsigned taps = find_sources<kSign, kUnit>(to, values, column, width, from);
     const int behind = column - to.taps * to.channels;  // the taps; less than 0: so many are taps'
-    const auto constants_of = [&](unsigned bits) {
-      const unsigned ones = ones_of(to.taps, to.edge, bits);
-      const unsigned here = behind < 0 ? ones << -behind : ones >> behind;
-      Vector<Word, kUnits * U::kWords> all;
+    Vector<Word, kWords> fixed = {};
+    if (kConstants)
 #pragma unroll
-      for (int u = 0; u < kUnits; ++u) {
-        const auto unit = constants<T, kUnit>(here >> (u * kUnit));
-#pragma unroll
-        for (int w = 0; w < U::kWords; ++w) all.at[u * U::kWords + w] = unit.at[w];
-      }
-      return all;
-    };
-    const bool has_constants = kConstants && behind > -kChunk;
-    Vector<Word, kUnits* U::kWords> fixed = {};
-    if (has_constants) fixed = constants_of(kAllTaps);
+      for (int w = 0; w < kWords; ++w)
+        if (behind + w * U::kInWord == 0) fixed.at[w] = static_cast<Word>(U::kOne);
+    const bool edges = kConstants && to.edge && behind > -kChunk;
+    char* const place = reinterpret_cast<char*>(to.data + column);
 #pragma unroll 1
-    for (int r = static_cast<int>(first); r < seen.count; r += static_cast<int>(down)) {
+    for (int r = first; r < seen.count; r += deal.down) {
       const SeenRow row = seen.rows[r];
       const unsigned mine = row.bits >> kMineBits, held = row.bits >> kValueBits;
       if ((mine & taps) == 0) continue;
-      const T* own = values + row.at * to.channels;
-      auto all = fixed;
-      if (has_constants && to.edge) all = constants_of(row.bits);
+      Vector<Word, kWords> all = fixed;
+      if (edges) {
+        const unsigned ones = ones_of(to.taps, true, row.bits);
+        all = constants<U, kWords>(behind < 0 ? ones << -behind : ones >> behind);
+      }
 #pragma unroll
       for (int u = 0; u < kUnits; ++u) {
         if ((held & from[u].tap) == 0) continue;
-        const auto unit = load<U::kWords>(reinterpret_cast<const Word*>(own + from[u].at));
+        const T* value = from[u].at + row.at * to.channels;
+        const auto unit = load<U::kWords>(reinterpret_cast<const Word*>(value));
 #pragma unroll
         for (int w = 0; w < U::kWords; ++w) all.at[u * U::kWords + w] = unit.at[w];
       }
-      // An int is enough: no row is further away than a line and the tile.
-      auto* at = reinterpret_cast<Word*>(to.data + (row.at * to.stride + column));
+      Word* at = reinterpret_cast<Word*>(place + row.at * pitch);
       if ((mine & taps) == taps)
         store(at, all);
       else
@@ -200,22 +218,27 @@ __device__ __forceinline__ void write_chunks(const Matrix<T>& to, const SeenRows
   }
 }
 
-/// `values` [tile.count, channels] in shared memory into all rows that see them. `kConstants`: with
-/// Columns' constant columns, and the stride that goes with them.
+/// Columns that are stored as one where all rows start on 16 bytes.
+template <class T>
+constexpr int kRowChunk = 16 / static_cast<int>(sizeof(T));
+
+/// `values` [tile.count, channels] in shared memory into all rows that see them, kRowChunk columns
+/// at a time or, unless `aligned`, one. `kConstants`: with Columns' constant columns.
 template <int kSign, bool kConstants, class T>
 __device__ __forceinline__ void write_rows(const Matrix<T>& to, const SeenRows& seen,
-                                           const T* values, int width, bool aligned) {
-  constexpr int kMost = 16 / static_cast<int>(sizeof(T));
+                                           const RowDeal& deal, const T* values, int width,
+                                           bool aligned) {
+  constexpr int kMost = kRowChunk<T>;
   if (!aligned)
-    write_chunks<kSign, kConstants, 1, 1>(to, seen, values, width);
+    write_chunks<kSign, kConstants, 1, 1>(to, seen, deal, values, width);
   else if (to.channels % kMost == 0)
-    write_chunks<kSign, kConstants, kMost, kMost>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kMost, kMost>(to, seen, deal, values, width);
   else if (to.channels % 4 == 0)
-    write_chunks<kSign, kConstants, kConstants ? kMost : 4, 4>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kMost, 4>(to, seen, deal, values, width);
   else if (to.channels % 2 == 0)
-    write_chunks<kSign, kConstants, kConstants ? kMost : 2, 2>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kMost, 2>(to, seen, deal, values, width);
   else
-    write_chunks<kSign, kConstants, kConstants ? kMost : 1, 1>(to, seen, values, width);
+    write_chunks<kSign, kConstants, kMost, 1>(to, seen, deal, values, width);
 }
 
 }  // namespace rheo::cuda

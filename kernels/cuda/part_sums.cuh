@@ -1,13 +1,31 @@
 #pragma once
 
-// The sums over the pixels of one part (see step_backward_part_size), and of all parts.
+// The sums over the pixels of one part (see step_backward_part_size).
+
+#include <algorithm>
 
 #include "kernels/cuda/columns.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/tile.cuh"
 #include "kernels/step.h"
 
 namespace rheo::cuda {
+
+constexpr int kPartThreads = 256;
+
+/// How tiles are dealt to parts: the same number to each, and one more to the first `over`.
+struct PartTiles {
+  unsigned each, over;
+
+  explicit PartTiles(const Grid& grid) {
+    const std::int64_t tiles = grid.count * tiles_of(grid);
+    const int parts = std::max(step_backward_parts(grid), 1);
+    each = static_cast<unsigned>(tiles / parts), over = static_cast<unsigned>(tiles % parts);
+  }
+
+  __device__ __forceinline__ unsigned first(unsigned part) const {
+    return part * each + min(part, over);
+  }
+};
 
 /// A part's place in the workspace.
 struct Part {
@@ -51,75 +69,93 @@ __device__ __forceinline__ void for_each_outside(unsigned bits, const F& f) {
     if (!(bits >> (8 - t) & 1u)) f(t);
 }
 
-/// In registers for the block's whole life: a thread has 3 x 3 values of G for every kGroups-th
-/// pixel, and all sums of one channel for every kSlices-th.
+/// In registers for the block's whole life: a thread has 4 x 4 values of G for every kGroups-th
+/// pixel, and what goes to the network of one channel for every kSlices-th; of that what falls on
+/// edges in shared memory, for few pixels do.
 template <int kChannels>
 class PartSums {
  public:
+  /// Floats of shared memory that are the sums' own, where there are edges.
+  static constexpr int kEdges = 9 * kPartThreads;
   /// Floats of shared memory that finish() needs.
-  static constexpr int kFloats = kTileThreads * 9 + kTileThreads / kChannels * kChannels * 11;
+  static constexpr int floats() { return kBias + kSlices * kChannels; }
 
-  __device__ PartSums(const Part& part, std::int64_t) : part_(part) {}
+  __device__ PartSums(const Part& part, std::int64_t, float* edges) : part_(part), edges_(edges) {
+    if (part.edge)
+      for (int t = 0; t < 9; ++t) edge(t) = 0;
+  }
 
   /// G += dy (v + bias)^T, sum += dy.
   __device__ __forceinline__ void add_mix(Rows<const float> dy, Rows<const float> v,
                                           const float* bias, int, int count) {
-    const int first = thread() / (kSide * kSide), within = thread() % (kSide * kSide);
-    const int i = within / kSide, j = within % kSide;
-    float b[3];
-#pragma unroll
-    for (int y = 0; y < 3; ++y) b[y] = bias[j + y * kSide];
+    if (group() >= kGroups) return;
+    const Vector<float, 4> b = load<4>(bias + column());
 #pragma unroll 1
-    for (int p = first; p < count; p += kGroups)
+    for (int p = group(); p < count; p += kGroups) {
+      const Vector<float, 4> d = load<4>(dy.data + p * dy.stride + row());
+      Vector<float, 4> x = load<4>(v.data + p * v.stride + column());
 #pragma unroll
-      for (int x = 0; x < 3; ++x) {
-        const float d = dy.data[p * dy.stride + i + x * kSide];
+      for (int c = 0; c < 4; ++c) x.at[c] += b.at[c];
 #pragma unroll
-        for (int y = 0; y < 3; ++y)
-          mix_[x * 3 + y] += d * (v.data[p * v.stride + j + y * kSide] + b[y]);
+      for (int r = 0; r < 4; ++r) {
+        sum_.at[r] += d.at[r];
+#pragma unroll
+        for (int c = 0; c < 4; ++c) mix_[r].at[c] += d.at[r] * x.at[c];
       }
-    if (slice() >= kSlices) return;
-#pragma unroll 1
-    for (int p = slice(); p < count; p += kSlices) sum_ += dy.data[p * dy.stride + channel()];
+    }
   }
 
   __device__ __forceinline__ void add_network(const NetworkGradient& d, const SeenRows& seen,
                                               int count) {
     if (slice() >= kSlices || channel() >= d.out) return;
+    const bool shift = channel() < d.moved;
+    const int stride = shift ? d.shift.stride : d.draw.stride;
+    const float* values = shift ? d.shift.data + channel() : d.draw.data + channel() - d.moved;
 #pragma unroll 1
     for (int p = slice(); p < count; p += kSlices) {
-      const float value = d.at(p, channel());
+      const float value = values[p * stride];
       bias_ += value;
       if (part_.edge)
-        for_each_outside(seen.rows[seen.own + p].bits, [&](int t) { edge_[t] += value; });
+        for_each_outside(seen.rows[seen.own + p].bits, [&](int t) { edge(t) += value; });
     }
   }
 
   /// Adds up over threads, in their order, and writes the part. The block has met before.
   __device__ __forceinline__ void finish(const StepBackwardArgs& a, int out, float* memory) {
-    constexpr int kSquare = kChannels * kChannels;
-    float* sums = memory + kTileThreads * 9;
-    stage(memory, sums);
+    stage(memory);
     __syncthreads();
-    if (a.dmix)
-      for (int k = thread(); k < kSquare; k += kTileThreads)
+    if (a.dmix) {
+      for (int k = thread(); k < kSquare; k += kPartThreads)
         part_.mix[k] = total(memory + k, kGroups, kSquare);
-    for (int k = thread(); k < kChannels * 11; k += kTileThreads) {
-      const int which = k / kChannels, c = k % kChannels;
-      const float value = total(sums + k, kSlices, kChannels * 11);
-      if (which == 0 && a.dmix) part_.sum[c] = value;
-      if (which == 0 || a.taps == 0 || c >= out) continue;
-      if (which == 1) part_.bias[c] = value;
-      const int tap = a.taps == 1 ? (which == 2 + 4 ? 0 : -1) : which - 2;
-      if (part_.edge && which >= 2 && tap >= 0) part_.edge[tap * out + c] = value;
+      for (int k = thread(); k < kChannels; k += kPartThreads)
+        part_.sum[k] = total(memory + kSum + k, kGroups, kChannels);
     }
+    if (a.taps)
+      for (int c = thread(); c < out; c += kPartThreads)
+        part_.bias[c] = total(memory + kBias + c, kSlices, kChannels);
+    if (part_.edge)
+      for (int k = thread(); k < 9 * out; k += kPartThreads)
+        part_.edge[k] = total(edges_ + k / out * kPartThreads + k % out, kSlices, kChannels);
   }
 
  private:
-  static constexpr int kSide = kChannels / 3;
-  static constexpr int kGroups = kTileThreads / (kSide * kSide);
-  static constexpr int kSlices = kTileThreads / kChannels;
+  static constexpr int kQuads = kChannels / 4;
+  static constexpr int kGroups = kPartThreads / (kQuads * kQuads);
+  static constexpr int kSlices = kPartThreads / kChannels;
+  // Where finish() puts what: [kGroups, C, C], [kGroups, C] and [kSlices, C] floats.
+  static constexpr int kSquare = kChannels * kChannels;
+  static constexpr int kSum = kGroups * kSquare;
+  static constexpr int kBias = kSum + kGroups * kChannels;
 
+  __device__ static int group() {
+    return thread() / (kQuads * kQuads);
+  }
+  __device__ static int row() {
+    return thread() % (kQuads * kQuads) / kQuads * 4;
+  }
+  __device__ static int column() {
+    return thread() % kQuads * 4;
+  }
   __device__ static int slice() {
     return thread() / kChannels;
   }
@@ -133,41 +169,44 @@ class PartSums {
     return static_cast<float>(sum);
   }
 
-  __device__ __forceinline__ void stage(float* squares, float* sums) const {
-    const int group = thread() / (kSide * kSide), within = thread() % (kSide * kSide);
-    float* to = squares + group * kChannels * kChannels;
+  __device__ __forceinline__ void stage(float* memory) const {
+    if (group() < kGroups) {
 #pragma unroll
-    for (int x = 0; x < 3; ++x)
-#pragma unroll
-      for (int y = 0; y < 3; ++y)
-        to[(within / kSide + x * kSide) * kChannels + within % kSide + y * kSide] = mix_[x * 3 + y];
-    if (slice() >= kSlices) return;
-    to = sums + slice() * kChannels * 11 + channel();
-    to[0] = sum_, to[kChannels] = bias_;
-#pragma unroll
-    for (int t = 0; t < 9; ++t) to[(2 + t) * kChannels] = edge_[t];
+      for (int r = 0; r < 4; ++r)
+        store(memory + group() * kSquare + (row() + r) * kChannels + column(), mix_[r]);
+      if (column() == 0) store(memory + kSum + group() * kChannels + row(), sum_);
+    }
+    if (slice() < kSlices) memory[kBias + thread()] = bias_;
+  }
+
+  /// The thread's, of tap t.
+  __device__ float& edge(int t) const {
+    return edges_[t * kPartThreads + thread()];
   }
 
   Part part_;
-  float mix_[9] = {}, sum_ = 0, bias_ = 0, edge_[9] = {};
+  float* edges_;
+  Vector<float, 4> mix_[4] = {}, sum_ = {};
+  float bias_ = 0;
 };
 
 /// Of any number of channels: in the workspace itself, each value always the same thread's.
 template <>
 class PartSums<0> {
  public:
-  static constexpr int kFloats = 0;
+  static constexpr int kEdges = 0;
+  static constexpr int floats() { return 0; }
 
   /// The block has to meet before the first sum.
-  __device__ PartSums(const Part& part, std::int64_t size) : part_(part) {
-    for (std::int64_t k = thread(); k < size; k += kTileThreads) part_.mix[k] = 0;
+  __device__ PartSums(const Part& part, std::int64_t size, float*) : part_(part) {
+    for (std::int64_t k = thread(); k < size; k += kPartThreads) part_.mix[k] = 0;
   }
 
   __device__ __forceinline__ void add_mix(Rows<const float> dy, Rows<const float> v,
                                           const float* bias, int channels, int count) {
     const int quads = (channels + 3) / 4;
 #pragma unroll 1
-    for (int k = thread(); k < quads * quads; k += kTileThreads) {
+    for (int k = thread(); k < quads * quads; k += kPartThreads) {
       const int i = k / quads * 4, j = k % quads * 4;
       float g[4][4] = {};
       add_square(dy, v, load<4>(bias + j), i, j, count, g);
@@ -179,7 +218,7 @@ class PartSums<0> {
             part_.mix[std::int64_t{i + r} * channels + j + c] += g[r][c];
     }
 #pragma unroll 1
-    for (int c = thread(); c < channels; c += kTileThreads) {
+    for (int c = thread(); c < channels; c += kPartThreads) {
       float sum = 0;
       for (int p = 0; p < count; ++p) sum += dy.data[p * dy.stride + c];
       part_.sum[c] += sum;
@@ -189,7 +228,7 @@ class PartSums<0> {
   __device__ __forceinline__ void add_network(const NetworkGradient& d, const SeenRows& seen,
                                               int count) {
 #pragma unroll 1
-    for (int o = thread(); o < d.out; o += kTileThreads) {
+    for (int o = thread(); o < d.out; o += kPartThreads) {
       float bias = 0, edge[9] = {};
 #pragma unroll 1
       for (int p = 0; p < count; ++p) {
@@ -224,54 +263,5 @@ class PartSums<0> {
 
   Part part_;
 };
-
-constexpr int kAddValues = 8;  // a sector of the workspace
-constexpr int kAddSlices = kTileThreads / kAddValues;
-
-/// Where the sum of all parts' value i belongs; null: nowhere.
-inline __device__ float* target_of(const StepBackwardArgs& a, std::int64_t i, int out) {
-  const std::int64_t n = a.channels;
-  if (a.dmix) {
-    if (i < n * n) return a.dmix + i;
-    i -= n * n;
-    if (i < n) return a.dsum + i;
-    i -= n;
-  }
-  if (a.taps == 0) return nullptr;
-  if (i < out) return a.dtap_bias + i;
-  i -= out;
-  if (i < a.taps * out) return a.dtap_edge ? a.dtap_edge + i : nullptr;
-  return a.dgain;
-}
-
-/// A block adds up kAddValues values: each thread every kAddSlices-th part, all at once, then one
-/// thread a value over those.
-static __global__ void __launch_bounds__(kTileThreads)
-    add_parts_kernel(const StepBackwardArgs a, const int parts, const std::int64_t part_size,
-                     const int out) {
-  RHEO_SHARED(double, sums, [kAddSlices][kAddValues]);
-  const int value = thread() % kAddValues, slice = thread() / kAddValues;
-  const std::int64_t i = std::int64_t{blockIdx.x} * kAddValues + value;
-  float* to = i < part_size ? target_of(a, i, out) : nullptr;
-  double sum = 0;
-  if (to)
-#pragma unroll 8
-    for (int part = slice; part < parts; part += kAddSlices)
-      sum += static_cast<double>(a.workspace[part * part_size + i]);
-  sums[slice][value] = sum;
-  __syncthreads();
-  if (slice != 0 || to == nullptr) return;
-  sum = 0;
-  for (const auto& row : sums) sum += row[value];
-  *to += static_cast<float>(sum);
-}
-
-inline void add_parts(const StepBackwardArgs& a, Stream stream) {
-  const int parts = step_backward_parts(a.grid);
-  if (parts == 0 || (a.dmix == nullptr && a.taps == 0)) return;
-  const std::int64_t size = part_size_of(a);
-  launch(add_parts_kernel, dim3(blocks_of(size, kAddValues)), dim3(kTileThreads), 0, stream, a,
-         parts, size, coupling_outputs(a.kind, a.channels - a.passed));
-}
 
 }  // namespace rheo::cuda

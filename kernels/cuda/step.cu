@@ -10,15 +10,18 @@
 namespace rheo::cuda {
 namespace {
 
-constexpr int kWarps = kTileThreads / 32;
+/// A narrow tile is little work for a warp to set out for, and there are many of them; of wide ones
+/// there are few, and each has to be done soon.
+template <int kChannels>
+constexpr int kStepThreads = kChannels == 12 ? 128 : 256;
 
 /// What the network returned for a tile, from its taps: [pixels, out] where `mixed` will be.
 __device__ __forceinline__ void gather_outputs(const StepArgs& a, const Images& images,
                                                const Tile& tile, int out, const StepBlock& block) {
-  const int stride = block.taps * out;
+  const int stride = block.whole ? taps_stride(9, out) : a.taps.stride;
   const Neighbours from = {a.taps.data + tile.row * stride, stride, block.taps, out, a.taps.edge};
   float* net = block.at(block.room.mixed);
-  with_width(out, block.aligned, [&]<int kWidth>() {
+  with_width(out | stride, block.aligned, [&]<int kWidth>() {
     using V = Vector<float, kWidth>;
     gather<+1, kWidth>(
         from, images, tile,
@@ -36,7 +39,7 @@ __device__ __forceinline__ void move(const StepArgs& a, const Tile& tile, const 
   const float gain = kTanh ? *a.gain : 0.f;
   double log = 0;
 #pragma unroll 1
-  for (int k = thread(); k < tile.count * b; k += kTileThreads) {
+  for (int k = thread(); k < tile.count * b; k += threads()) {
     const int p = k / b, c = k - p * b;
     const float raw = kAffine ? net[p * out + b + c] : 0.f;
     const math::CouplingScale s = math::coupling_scale<kKind>(raw, gain);
@@ -82,7 +85,7 @@ __device__ __forceinline__ void write_columns(const StepArgs& a, const Images& i
   const Columns& c = a.columns;
   write_rows<+1, true>(Matrix<T>{static_cast<T*>(c.data) + tile.row * c.stride, c.stride,
                                  block.columns_taps, block.columns, c.edge},
-                       seen, keys, images.width, block.aligned);
+                       seen, block.deal, keys, images.width, block.aligned);
 }
 
 /// Columns of what an earlier pass kept.
@@ -93,9 +96,8 @@ __device__ __forceinline__ void columns_again(const StepArgs& a, const Images& i
   T* keys = reinterpret_cast<T*>(block.at(block.room.keys));
   const auto* again = static_cast<const __nv_bfloat16*>(a.again) + tile.row * n;
 #pragma unroll 1
-  for (int k = thread(); k < tile.count * n; k += kTileThreads)
-    round_to(keys[k], to_float(again[k]));
-  const SeenRows seen = find_rows<+1>(images, tile, block.seen);
+  for (int k = thread(); k < tile.count * n; k += threads()) round_to(keys[k], to_float(again[k]));
+  const SeenRows seen = find_rows<+1>(images, tile, block.seen());
   __syncthreads();
   write_columns(a, images, tile, seen, keys, block);
 }
@@ -116,7 +118,7 @@ __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, 
     mix<kWhole>(a, tile.count, keys, block);
   else
 #pragma unroll 1
-    for (int k = thread(); k < tile.count * n; k += kTileThreads) {
+    for (int k = thread(); k < tile.count * n; k += threads()) {
       const int c = k % n;
       const float value = block.state().data[k / n * block.room.stride + c];
       round_to(keys[k], c < block.shown ? value : 0.f);
@@ -126,8 +128,7 @@ __device__ __forceinline__ void finish(const StepArgs& a, const Images& images, 
   if (a.kept) {
     auto* kept = static_cast<__nv_bfloat16*>(a.kept) + tile.row * n;
 #pragma unroll 1
-    for (int k = thread(); k < tile.count * n; k += kTileThreads)
-      round_to(kept[k], to_float(keys[k]));
+    for (int k = thread(); k < tile.count * n; k += threads()) round_to(kept[k], to_float(keys[k]));
   }
   if (a.columns.data) write_columns(a, images, tile, seen, keys, block);
 }
@@ -145,7 +146,7 @@ __device__ __forceinline__ void step_piece(const StepArgs& a, const Images& imag
     gather_outputs(a, images, tile, b, block);
   else if (a.taps.data)
     gather_outputs(a, images, tile, 2 * b, block);
-  const SeenRows seen = find_rows<+1>(images, tile, block.seen);
+  const SeenRows seen = find_rows<+1>(images, tile, block.seen());
   wait_for_copies();
   if (a.taps.data) {
     couple(a, tile, block);
@@ -157,26 +158,30 @@ __device__ __forceinline__ void step_piece(const StepArgs& a, const Images& imag
 /// One block, one tile, and once over its memory: everything that depends on nothing else is on its
 /// way before the first wait.
 template <int kChannels, class T>
-__global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
-    step_kernel(const StepArgs a, const Images images, const bool forward, const bool aligned) {
+__global__ void __launch_bounds__(kStepThreads<kChannels>,
+                                  (kChannels ? 1024 : 512) / kStepThreads<kChannels>)
+    step_kernel(const StepArgs a, const Images images, const RowDeal deal, const StepRoom room,
+                const bool forward, const bool aligned) {
   constexpr bool kWhole = kChannels != 0;
   const int channels = kWhole ? kChannels : a.channels;
   RHEO_DYNAMIC_SHARED(float, memory);
-  RHEO_SHARED(SeenRow, seen_rows, [kMaxSeenRows]);
+  constexpr int kWarps = kStepThreads<kChannels> / 32;
   RHEO_SHARED(double, logs, [kWarps]);
   if (thread() < kWarps) logs[thread()] = 0;
   const int passed = kWhole ? channels / 2 : a.passed;
   const int columns = kWhole ? channels / 2 : a.columns.channels;
-  const StepBlock block = {kWhole ? StepRoom::of_halves(kChannels) : StepRoom::of(a),
+  const StepBlock block = {kWhole ? StepRoom::of_halves(kChannels) : room,
                            memory,
-                           seen_rows,
                            logs,
+                           deal,
                            channels,
                            passed,
                            kWhole ? 9 : a.taps.taps,
                            kWhole ? 9 : a.columns.taps,
                            columns,
                            kWhole ? columns : columns - a.withheld,
+                           kStepThreads<kChannels>,
+                           kWhole,
                            forward,
                            kWhole || aligned};
   const Tile tile = tile_at(images, blockIdx.x);
@@ -195,20 +200,23 @@ template <int kChannels>
 void launch_step(const StepArgs& a, bool forward, bool aligned, Stream stream) {
   const Images images(a.grid);
   const bool bf16 = a.columns.data && a.columns.type == Dtype::bf16;
+  const StepRoom room = kChannels ? StepRoom::of_halves(kChannels) : StepRoom::of(a);
+  const int chunk = !aligned ? 1 : bf16 ? kRowChunk<__nv_bfloat16> : kRowChunk<float>;
   launch(bf16 ? step_kernel<kChannels, __nv_bfloat16> : step_kernel<kChannels, float>,
-         dim3(blocks_of(a.grid.count * images.tiles, 1)), dim3(kTileThreads),
-         sizeof(float) * (kChannels ? StepRoom::of_halves(kChannels) : StepRoom::of(a)).floats,
-         stream, a, images, forward, aligned);
+         dim3(blocks_of(a.grid.count * images.tiles, 1)), dim3(kStepThreads<kChannels>),
+         sizeof(float) * room.floats, stream, a, images,
+         RowDeal(a.columns.stride, chunk, kStepThreads<kChannels>), room, forward, aligned);
 }
 
 void step(const StepArgs& a, bool forward, Stream stream) {
   const bool aligned = all_aligned({a.from, a.to, a.taps.data, a.taps.bias, a.taps.edge, a.raw,
                                     a.coupled, a.mix, a.bias, a.columns.data});
   const bool columns = a.columns.data || a.kept || a.again;
-  const bool of_glow =
-      aligned && a.withheld == 0 &&
-      (a.taps.data == nullptr || (a.taps.taps == 9 && a.passed * 2 == a.channels)) &&
-      (!columns || (a.columns.taps == 9 && a.columns.channels * 2 == a.channels));
+  const bool of_glow = aligned && a.withheld == 0 &&
+                       (a.taps.data == nullptr ||
+                        (a.taps.taps == 9 && a.passed * 2 == a.channels &&
+                         a.taps.stride == taps_stride(9, coupling_outputs(a.kind, a.passed)))) &&
+                       (!columns || (a.columns.taps == 9 && a.columns.channels * 2 == a.channels));
   if (of_glow && a.channels == 12) return launch_step<12>(a, forward, aligned, stream);
   if (of_glow && a.channels == 24) return launch_step<24>(a, forward, aligned, stream);
   if (of_glow && a.channels == 48) return launch_step<48>(a, forward, aligned, stream);

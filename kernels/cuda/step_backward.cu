@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "kernels/cuda/add_parts.cuh"
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
@@ -70,7 +73,7 @@ __device__ __forceinline__ void move_backward(const StepBackwardArgs& a, const T
   const float dlog_det = a.dlog_det[tile.image], gain = kTanh ? *a.gain : 0.f;
   double dgain = 0;
 #pragma unroll 1
-  for (int k = thread(); k < tile.count * b; k += kTileThreads) {
+  for (int k = thread(); k < tile.count * b; k += kPartThreads) {
     const int p = k / b, c = k - p * b;
     float& dy = dv.data[p * dv.stride + passed + c];
     if constexpr (kAffine) {
@@ -119,10 +122,11 @@ __device__ __forceinline__ void couple_backward(const StepBackwardArgs& a, const
   NetworkGradient d = {{dv.data + block.passed, dv.stride}, {raw, b}, b, out, block.taps};
   if (!kWhole && a.kind == CouplingKind::tanh) d.shift = {raw + b, 2 * b}, d.draw.stride = 2 * b;
   sums.add_network(d, seen, tile.count);
-  const int stride = block.taps * out;
+  const int stride = kWhole ? taps_stride(9, out) : a.dtaps_stride;
   const Matrix<T> to = {static_cast<T*>(a.dtaps) + tile.row * stride, stride, block.taps, out,
                         false};
-  write_rows<-1, false>(to, seen, net, images.width, block.aligned);
+  write_rows<-1, false>(to, seen, block.deal, net, images.width,
+                        block.aligned && stride % kRowChunk<T> == 0);
 }
 
 template <bool kWhole, class T, class Sums>
@@ -132,7 +136,7 @@ __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const 
   const int n = block.channels, b = n - block.passed;
   start_inputs<kWhole>(a, tile, block);
   if (a.dcolumns.data) gather_columns(a, images, tile, block);
-  const SeenRows seen = a.taps ? find_rows<-1>(images, tile, block.seen) : SeenRows{};
+  const SeenRows seen = a.taps ? find_rows<-1>(images, tile, block.seen()) : SeenRows{};
   wait_for_copies();
   const Rows<float> dv = block.state(a.mix ? block.room.dv : block.room.dy);
   if (a.mix) {
@@ -154,20 +158,20 @@ __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const 
 
 /// One block, one part: its tiles one after another, each once over its memory.
 template <int kChannels, class T>
-__global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
-    step_backward_kernel(const StepBackwardArgs a, const Images images, const std::int64_t tiles,
-                         const std::int64_t part_size, const bool aligned) {
+__global__ void __launch_bounds__(kPartThreads, kChannels ? 4 : 2)
+    step_backward_kernel(const StepBackwardArgs a, const Images images, const RowDeal deal,
+                         const PartTiles tiles, const std::int64_t part_size, const bool aligned) {
   constexpr bool kWhole = kChannels != 0;
   const int n = kWhole ? kChannels : a.channels;
-  RHEO_DYNAMIC_SHARED(float, memory);
-  RHEO_SHARED(SeenRow, seen, [kMaxSeenRows]);
-  RHEO_SHARED(double, gains, [kTileThreads / 32]);
-  if (thread() < kTileThreads / 32) gains[thread()] = 0;
+  RHEO_DYNAMIC_SHARED(float, edges);
+  float* const memory = edges + (a.dtap_edge ? PartSums<kChannels>::kEdges : 0);
+  RHEO_SHARED(double, gains, [kPartThreads / 32]);
+  if (thread() < kPartThreads / 32) gains[thread()] = 0;
   const int passed = kWhole ? n / 2 : a.passed, columns = kWhole ? n / 2 : a.dcolumns.channels;
   const BackwardBlock block = {kWhole ? BackwardRoom::of_halves(a, kChannels) : BackwardRoom::of(a),
                                memory,
-                               seen,
                                gains,
+                               deal,
                                n,
                                passed,
                                kWhole ? 9 : a.taps,
@@ -179,16 +183,16 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
     const int out = coupling_outputs(a.kind, n - passed);
     return part_at(a, n, out, static_cast<int>(blockIdx.x), part_size);
   };
-  PartSums<kChannels> sums(part(), part_size);
+  PartSums<kChannels> sums(part(), part_size, edges);
   if (a.mix)
     with_width(n, block.aligned, [&]<int kWidth>() {
       start_copy<kWidth>({block.at(block.room.bias), 0}, {a.bias, 0}, n, round_up(n, 4), 1);
       if (kWhole)
         start_copy<kWidth>({block.at(block.room.mix), block.room.mix_stride}, {a.mix, n}, n, n, n);
     });
-  const std::int64_t end = tiles * (blockIdx.x + 1) / gridDim.x;
-  for (std::int64_t i = tiles * blockIdx.x / gridDim.x; i < end; ++i) {
-    const Tile tile = tile_at(images, static_cast<unsigned>(i));
+  const unsigned end = tiles.first(blockIdx.x + 1);
+  for (unsigned i = tiles.first(blockIdx.x); i < end; ++i) {
+    const Tile tile = tile_at(images, i);
     for (int at = 0; at < (kWhole ? 1 : tile.count); at += block.room.pixels) {
       backward_piece<kWhole, T>(a, images, piece_of(tile, at, block.room.pixels), sums, block);
       __syncthreads();  // the pixels are written
@@ -204,12 +208,14 @@ __global__ void __launch_bounds__(kTileThreads, kChannels ? 4 : 2)
 template <int kChannels, class T>
 void launch_backward(const StepBackwardArgs& a, bool aligned, Stream stream) {
   const Images images(a.grid);
+  using Sums = PartSums<kChannels>;
   const int floats =
-      (kChannels ? BackwardRoom::of_halves(a, kChannels) : BackwardRoom::of(a)).floats;
-  constexpr int kSums = PartSums<kChannels>::kFloats;
-  launch(step_backward_kernel<kChannels, T>, dim3(step_backward_parts(a.grid)), dim3(kTileThreads),
-         sizeof(float) * (floats > kSums ? floats : kSums), stream, a, images,
-         a.grid.count * images.tiles, part_size_of(a), aligned);
+      std::max(Sums::floats(),
+               (kChannels ? BackwardRoom::of_halves(a, kChannels) : BackwardRoom::of(a)).floats);
+  const int chunk = aligned && a.dtaps_stride % kRowChunk<T> == 0 ? kRowChunk<T> : 1;
+  launch(step_backward_kernel<kChannels, T>, dim3(step_backward_parts(a.grid)), dim3(kPartThreads),
+         sizeof(float) * (floats + (a.dtap_edge ? Sums::kEdges : 0)), stream, a, images,
+         RowDeal(a.dtaps_stride, chunk, kPartThreads), PartTiles(a.grid), part_size_of(a), aligned);
 }
 
 template <class T>
@@ -217,10 +223,12 @@ void backward(const StepBackwardArgs& a, Stream stream) {
   const bool aligned =
       all_aligned({a.dy, a.dcolumns.data, a.mix, a.bias, a.coupled, a.raw, a.dtaps, a.dx});
   const bool kind = a.kind != CouplingKind::tanh && a.kind != CouplingKind::exponential;
-  const bool of_glow = aligned &&
-                       (a.taps == 0 || (a.taps == 9 && kind && a.passed * 2 == a.channels)) &&
-                       (a.dcolumns.data == nullptr ||
-                        (a.dcolumns.taps == 9 && a.dcolumns.channels * 2 == a.channels));
+  const bool of_glow =
+      aligned &&
+      (a.taps == 0 || (a.taps == 9 && kind && a.passed * 2 == a.channels &&
+                       a.dtaps_stride == taps_stride(9, coupling_outputs(a.kind, a.passed)))) &&
+      (a.dcolumns.data == nullptr ||
+       (a.dcolumns.taps == 9 && a.dcolumns.channels * 2 == a.channels));
   if (of_glow && a.channels == 12) return launch_backward<12, T>(a, aligned, stream);
   if (of_glow && a.channels == 24) return launch_backward<24, T>(a, aligned, stream);
   if (of_glow && a.channels == 48) return launch_backward<48, T>(a, aligned, stream);

@@ -22,6 +22,7 @@ struct BackwardRoom {
   int dv;       // [pixels, stride]; without a mix what goes to the network, and dy is dv
   int coupled;  // [pixels, stride]
   int raw;      // [pixels, coupling_kept(...)]; draw, and dshift with `tanh`, once they are known
+  int seen;     // [kMaxSeenRows] SeenRow
   int floats;
 
   /// Of channels that there is a kernel for: half of them pass, columns show the same half, and
@@ -54,7 +55,8 @@ struct BackwardRoom {
     room.dv = room.dy + room.pixels * widest;
     room.coupled = room.dv + room.pixels * widest;
     room.raw = room.coupled + room.pixels * room.stride;
-    room.floats = room.raw + round_up(room.pixels * kept, 4);
+    room.seen = room.raw + round_up(room.pixels * kept, 4);
+    room.floats = room.seen + kSeenFloats;
     return room;
   }
 };
@@ -63,14 +65,15 @@ struct BackwardRoom {
 struct BackwardBlock {
   BackwardRoom room;
   float* memory;
-  SeenRow* seen;
   double* gains;  // sums of dL/dgain so far, one a warp
+  RowDeal deal;   // to the taps' gradients
   int channels, passed;
   int taps, columns_taps;  // 9 or 1
   int columns;             // their channels
   bool aligned;            // all that is in device memory, for vectors of 16 bytes
 
   __device__ float* at(int piece) const { return memory + piece; }
+  __device__ SeenRow* seen() const { return reinterpret_cast<SeenRow*>(at(room.seen)); }
   __device__ Rows<float> state(int piece) const { return {memory + piece, room.stride}; }
 };
 
@@ -87,7 +90,7 @@ __device__ __forceinline__ void multiply(const BackwardPiece& m, int count,
   const int quads = (m.columns + 3) / 4, groups = (count + kPixels - 1) / kPixels;
   const int stride = block.room.stride;
 #pragma unroll 1
-  for (int k = thread(); k < groups * quads; k += kTileThreads) {
+  for (int k = thread(); k < groups * quads; k += kPartThreads) {
     const int group = k / quads, j = (k - group * quads) * 4;
     const float* matrix = block.at(block.room.mix) + j;
     float* dv = block.at(block.room.dv) + m.column + j;
@@ -129,7 +132,7 @@ __device__ __forceinline__ void mix_backward(const StepBackwardArgs& a, int coun
   const int n = block.channels;
   const auto take = [&](const BackwardPiece& m) {
     const int quads = (m.columns + 3) / 4;
-    if (quads * kTilePixels > kTileThreads && quads * count > kTileThreads)
+    if (quads * kTilePixels > kPartThreads / 2 && quads * count > kPartThreads / 2)
       multiply<2>(m, count, block);
     else
       multiply<1>(m, count, block);

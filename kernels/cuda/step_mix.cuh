@@ -21,6 +21,7 @@ struct StepRoom {
   int state;            // [pixels, stride]; zero behind the last channel
   int mixed;            // [pixels, stride]; until the mix, what the network returned
   int keys;             // [pixels, columns.channels] of the columns' type
+  int seen;             // [kMaxSeenRows] SeenRow
   int floats;
 
   /// Of channels that there is a kernel for: half of them pass, columns show the same half, and
@@ -48,7 +49,8 @@ struct StepRoom {
     room.mixed = room.state + room.pixels * room.stride;
     room.keys =
         room.mixed + room.pixels * (outputs > room.stride ? round_up(outputs, 4) : room.stride);
-    room.floats = room.keys + round_up(room.pixels * columns, 4);
+    room.seen = room.keys + round_up(room.pixels * columns, 4);
+    room.floats = room.seen + kSeenFloats;
     return room;
   }
 };
@@ -57,16 +59,19 @@ struct StepRoom {
 struct StepBlock {
   StepRoom room;
   float* memory;
-  SeenRow* seen;
   double* logs;  // sums of log s so far, one a warp
+  RowDeal deal;  // to columns
   int channels, passed;
   int taps, columns_taps;  // 9 or 1
   int columns;             // their channels
   int shown;               // of which so many are not withheld
+  int threads;
+  bool whole;  // all of this is known when compiling, and all of a small M in shared memory
   bool forward;
   bool aligned;  // all that is in device memory, for vectors of 16 bytes
 
   __device__ float* at(int piece) const { return memory + piece; }
+  __device__ SeenRow* seen() const { return reinterpret_cast<SeenRow*>(at(room.seen)); }
   __device__ Rows<float> state() const { return {memory + room.state, room.stride}; }
   __device__ Rows<float> mixed() const { return {memory + room.mixed, room.stride}; }
 };
@@ -99,14 +104,14 @@ template <int kPixels, class T>
 __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
                                          const StepBlock& block) {
   const unsigned rows = m.rows, quarter = (rows + 3) / 4;
-  const unsigned groups = (static_cast<unsigned>(count) + kPixels - 1) / kPixels;
-  const auto is_pixel = [&](unsigned i) { return i < static_cast<unsigned>(count); };
+  const unsigned pixels = count, groups = (pixels + kPixels - 1) / kPixels;
   const int stride = block.room.stride, columns = block.columns;
-  const float *matrix = block.at(block.room.mix), *before = block.at(block.room.before);
-  const float* after = block.at(block.room.after);
+  const float *matrix = block.at(block.room.mix), *before = block.at(block.room.before),
+              *after = block.at(block.room.after);
 #pragma unroll 1
-  for (unsigned k = threadIdx.x; k < groups * quarter; k += kTileThreads) {
+  for (unsigned k = threadIdx.x; k < groups * quarter; k += block.threads) {
     const unsigned group = k / quarter, row = k % quarter;
+    const auto is_row = [&](unsigned r) { return rows % 4 == 0 || row + r * quarter < rows; };
     float y[kPixels][4];
     int p[kPixels];
 #pragma unroll
@@ -115,9 +120,9 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         // What is not this thread's to write may be another's.
-        const bool mine = is_pixel(group + x * groups) && row + r * quarter < rows;
-        const int at = p[x] * stride + m.row + static_cast<int>(row + r * quarter);
-        y[x][r] = m.first || !mine ? 0.f : block.mixed().data[at];
+        const bool none = m.first || group + x * groups >= pixels || !is_row(r);
+        const int i = m.row + static_cast<int>(row + r * quarter);
+        y[x][r] = none ? 0.f : block.mixed().data[p[x] * stride + i];
       }
     }
 #pragma unroll(kPixels == 1 ? 2 : 1)
@@ -132,7 +137,7 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
       }
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
-        const int at = static_cast<int>(row + r * quarter < rows ? row + r * quarter : row);
+        const int at = static_cast<int>(is_row(r) ? row + r * quarter : row);
         const Vector<float, 4> w = load<4>(matrix + at * block.room.mix_stride + j);
 #pragma unroll
         for (int x = 0; x < kPixels; ++x)
@@ -142,11 +147,11 @@ __device__ __forceinline__ void multiply(const MixPiece& m, int count, T* keys,
     }
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      if (row + r * quarter >= rows) continue;
+      if (!is_row(r)) continue;
       const int i = m.row + static_cast<int>(row + r * quarter);
 #pragma unroll
       for (int x = 0; x < kPixels; ++x) {
-        if (!is_pixel(group + x * groups)) continue;
+        if (group + x * groups >= pixels) continue;
         const float value = m.last ? y[x][r] - after[i] : y[x][r];
         block.mixed().data[p[x] * stride + i] = value;
         if (m.last && i < columns)
@@ -162,8 +167,8 @@ template <bool kWhole, class T>
 __device__ __forceinline__ void mix(const StepArgs& a, int count, T* keys, const StepBlock& block) {
   const int channels = block.channels;
   const auto take = [&](const MixPiece& m) {
-    if (kTilePixels * ((m.rows + 3) / 4) > kTileThreads &&
-        count * ((m.rows + 3) / 4) > kTileThreads)
+    if (kTilePixels * ((m.rows + 3) / 4) > block.threads &&
+        count * ((m.rows + 3) / 4) > block.threads)
       multiply<2>(m, count, keys, block);
     else
       multiply<1>(m, count, keys, block);

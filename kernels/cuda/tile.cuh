@@ -1,7 +1,7 @@
 #pragma once
 
 // A block's tile of pixels: how it comes from device memory, what its neighbours hold for it, and
-// what it holds for theirs. All functions are for blocks of kTileThreads.
+// what it holds for theirs.
 
 #include <cuda_pipeline_primitives.h>
 
@@ -15,10 +15,13 @@
 
 namespace rheo::cuda {
 
-constexpr int kTileThreads = 256;
-
 __device__ __forceinline__ int thread() {
   return static_cast<int>(threadIdx.x);
+}
+
+/// Of the block.
+__device__ __forceinline__ int threads() {
+  return static_cast<int>(blockDim.x);
 }
 
 /// Images, as a kernel is told of them.
@@ -107,7 +110,7 @@ __device__ __forceinline__ void start_copy(Rows<float> to, Rows<const float> fro
                                            int padded, int rows) {
   const int across = padded / kWidth;
 #pragma unroll 1
-  for (int k = thread(); k < rows * across; k += kTileThreads) {
+  for (int k = thread(); k < rows * across; k += threads()) {
     const int row = k / across, column = (k - row * across) * kWidth;
     float* at = to.data + row * to.stride + column;
     if (column < columns)
@@ -129,7 +132,7 @@ template <int kWidth>
 __device__ __forceinline__ void copy_out(float* to, Rows<const float> from, int columns, int rows) {
   const int across = columns / kWidth;
 #pragma unroll 1
-  for (int k = thread(); k < rows * across; k += kTileThreads) {
+  for (int k = thread(); k < rows * across; k += threads()) {
     const int row = k / across, column = (k - row * across) * kWidth;
     store(to + std::int64_t{k} * kWidth, load<kWidth>(from.data + row * from.stride + column));
   }
@@ -165,29 +168,32 @@ struct Neighbours {
   const float* edge;  // [taps * channels] where a tap falls outside the image; null: zero
 };
 
-/// sum + what the taps of pixel p hold for it, `kWidth` values from c on. All loads are under way
-/// before the first is waited for.
-template <int kSign, int kWidth>
+/// start(p, c) + what the taps of pixel p hold for it, `kWidth` values from c on. All loads are
+/// under way before the first is waited for.
+template <int kSign, int kWidth, class Start>
 __device__ __forceinline__ Vector<float, kWidth> add_taps(const Neighbours& from,
                                                           const Images& images, int first, int p,
-                                                          int c, Vector<float, kWidth> sum) {
+                                                          int c, Start start) {
   const float* own = from.data + (p * from.stride + c);
   Vector<float, kWidth> held[9] = {};
   if (from.taps == 1) {
     held[0] = load<kWidth>(own);
+  } else {
+    const unsigned inside = taps_inside<kSign>(images, first + p);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) sum.at[i] += held[0].at[i];
-    return sum;
-  }
-  const unsigned inside = taps_inside<kSign>(images, first + p);
-  const float* edge = from.edge ? from.edge + c : own;
+    for (int line = 0; line < 3; ++line) {
+      const float* at = own + std::int64_t{kSign * (line - 1) * images.width} * from.stride;
 #pragma unroll
-  for (int t = 0; t < 9; ++t) {
-    const bool is_inside = inside >> t & 1u;
-    const std::int64_t row = offset_of<kSign>(t, images.width);
-    const float* at = (is_inside ? own + row * from.stride : edge) + t * from.channels;
-    if (is_inside || from.edge) held[t] = load<kWidth>(at);
+      for (int t = 3 * line; t < 3 * line + 3; ++t)
+        if (inside >> t & 1u)
+          held[t] = load<kWidth>(at + kSign * (t % 3 - 1) * from.stride + t * from.channels);
+    }
+    if (from.edge && inside != kAllTaps)
+#pragma unroll
+      for (int t = 0; t < 9; ++t)
+        if (!(inside >> t & 1u)) held[t] = load<kWidth>(from.edge + t * from.channels + c);
   }
+  Vector<float, kWidth> sum = start(p, c);
 #pragma unroll
   for (int t = 0; t < 9; ++t)
 #pragma unroll
@@ -201,9 +207,9 @@ __device__ __forceinline__ void gather(const Neighbours& from, const Images& ima
                                        const Tile& tile, Start start, F f) {
   const int across = from.channels / kWidth;
 #pragma unroll 1
-  for (int k = thread(); k < tile.count * across; k += kTileThreads) {
+  for (int k = thread(); k < tile.count * across; k += threads()) {
     const int p = k / across, c = (k - p * across) * kWidth;
-    f(p, c, add_taps<kSign, kWidth>(from, images, tile.first, p, c, start(p, c)));
+    f(p, c, add_taps<kSign, kWidth>(from, images, tile.first, p, c, start));
   }
 }
 

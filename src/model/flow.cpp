@@ -45,7 +45,7 @@ Partials Flow::partials_of(const FlowBuffers& b, int level, int step) const {
 
 Taps Flow::taps_of(const FlowBuffers& b, const Weights& w, int level, int step) const {
   const ProductFold& conv3 = layout_.conv(step_index(level, step), 2);
-  return {b.scratch[0].taps, conv3.taps, w.folded + conv3.folded_bias,
+  return {b.scratch[0].taps, conv3.taps, conv3.rows, w.folded + conv3.folded_bias,
           conv3.edge < 0 ? nullptr : w.folded + conv3.folded_edge};
 }
 
@@ -141,8 +141,7 @@ void Flow::network(const FlowBuffers& b, const Weights& w, int l, int k) const {
 void Flow::network_part(const FlowBuffers& b, const Weights& w, int l, int k, const Rows& rows,
                         const Hidden& hidden, int products) const {
   const Columns& columns = b.levels[l].steps[k].columns;
-  const ProductFold& last = layout_.conv(step_index(l, k), 2);
-  const int taps = last.taps * last.out;
+  const int taps = layout_.conv(step_index(l, k), 2).rows;
   const void* x[] = {at(columns.data, network_, rows.first * columns.stride), hidden.h[0],
                      hidden.h[1]};
   void* y[] = {hidden.h[0], hidden.h[1], at(b.scratch[0].taps, Dtype::f32, rows.first * taps)};
@@ -153,7 +152,7 @@ void Flow::network_part(const FlowBuffers& b, const Weights& w, int l, int k, co
     const bool to_taps = i == 2;
     backend_.linear_forward({.rows = rows.count,
                              .in = conv.stride,
-                             .out = to_taps ? taps : conv.out,
+                             .out = conv.rows,
                              .type = network_,
                              .x = x[i],
                              .weight = packed + conv.matrix,

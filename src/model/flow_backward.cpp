@@ -136,17 +136,15 @@ void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const W
   const std::int64_t column = rows.first * columns.stride;
   const void* x[] = {at(columns.data, network_, column), hidden.h[0], hidden.h[1]};
   const void* masks[] = {nullptr, hidden.mask[0], hidden.mask[1]};
-  const void* dy[] = {scratch.dh1, scratch.dh2,
-                      at(scratch.taps, network_, rows.first * last.taps * last.out)};
+  const void* dy[] = {scratch.dh1, scratch.dh2, at(scratch.taps, network_, rows.first * last.rows)};
   void* dx[] = {b.dcolumns + column, scratch.dh1, scratch.dh2};
   for (int i = 2; i >= 0; --i) {
     const ProductFold& conv = layout_.conv(step_index(l, k), i);
-    const int out = i == 2 ? conv.taps * conv.out : conv.out;
     if (b.overlap && weights) backend_.wait(side, stream());
     if (weights)
       backend_.linear_backward_weights({.rows = rows.count,
                                         .in = conv.stride,
-                                        .out = out,
+                                        .out = conv.rows,
                                         .type = network_,
                                         .dy = dy[i],
                                         .x = x[i],
@@ -155,7 +153,7 @@ void Flow::network_part_backward(const FlowBuffers& b, const Weights& w, const W
                                        side);
     backend_.linear_backward_data({.rows = rows.count,
                                    .in = conv.stride,
-                                   .out = out,
+                                   .out = conv.rows,
                                    .type = network_,
                                    .dy = dy[i],
                                    .weight = static_cast<const char*>(w.packed) + conv.matrix,
@@ -185,6 +183,7 @@ StepBackwardArgs Flow::coupling_backward(const FlowBuffers& b, const Weights& w,
   step.dgain = step.gain ? d.parameters + (step.gain - w.parameters) : nullptr;
   step.dlog_det = dlog_prob;
   step.dtaps = b.scratch[side_of(l, k)].taps, step.dtaps_type = network_;
+  step.dtaps_stride = conv3.rows;
   step.dtap_bias = d.folded + conv3.folded_bias;
   step.dtap_edge = conv3.edge < 0 ? nullptr : d.folded + conv3.folded_edge;
   return step;

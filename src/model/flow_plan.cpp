@@ -31,7 +31,8 @@ bool Flow::keeps_h1() const {
   for (const LevelLayout& level : layout_.levels) {
     const std::int64_t pixels = std::int64_t{level.height} * level.width;
     first += pixels * level.columns_stride;
-    all += pixels * (level.columns_stride + config_.hidden + level.taps * outputs(level));
+    all +=
+        pixels * (level.columns_stride + config_.hidden + taps_stride(level.taps, outputs(level)));
   }
   return first * kLittle > all;
 }
@@ -118,7 +119,7 @@ FlowBuffers Flow::plan(Arena& arena, std::int64_t count, Keep keep) const {
     most.columns = std::max(most.columns, pixels * level.columns_stride);
     if (level.has_split && layout_.has_learned_splits())
       most.split_columns = std::max(most.split_columns, pixels * level.columns_stride);
-    most.taps = std::max(most.taps, pixels * level.taps * outputs(level));
+    most.taps = std::max(most.taps, pixels * taps_stride(level.taps, outputs(level)));
     most.sums =
         std::max(most.sums, step_backward_workspace(grid, kind(), level.channels, level.moved,
                                                     level.taps, learns_mixes()));

@@ -67,9 +67,9 @@ void Model::Impl::plan_packs() {
   std::size_t bytes = 0;
   std::vector<std::size_t> places;
   for (const ProductFold& p : layout.products) {
-    const int out = p.layout == ProductLayout::taps ? p.taps * p.out : p.out;
     const char* weight = packed_.as<const char>() + p.matrix;
-    packs_.push_back({.in = p.stride, .out = out, .type = p.type, .weight = weight, .packed = {}});
+    packs_.push_back(
+        {.in = p.stride, .out = p.rows, .type = p.type, .weight = weight, .packed = {}});
     places.push_back(bytes);
     bytes += (backend().packed_bytes(packs_.back()) + 63) / 64 * 64;
   }

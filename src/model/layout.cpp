@@ -163,8 +163,9 @@ ProductFold Layout::product(const Part& part) {
   p.out = out, p.taps = taps, p.in = in, p.gain = gain, p.layout = layout, p.type = type;
   p.made = made, p.made_dims = made_dims;
   const bool columns = layout == ProductLayout::columns;
+  p.rows = columns ? out : last ? taps_stride(taps, out) : taps * out;
   p.stride = columns ? columns_stride(taps, in, edge) : in;
-  const std::int64_t size = std::int64_t{columns ? out : taps * out} * p.stride;
+  const std::int64_t size = std::int64_t{p.rows} * p.stride;
   p.matrix = take(packed_bytes, size * size_of(type), 64);
   // The first product's bias has a column, the last one's waits for the gather.
   const bool linear = !columns && !last;

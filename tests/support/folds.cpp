@@ -46,7 +46,8 @@ ProductFold& Folds::add_product(ProductLayout layout, int out, int taps, int in,
                                 float gain, Dtype type, bool scale) {
   const bool columns = layout == ProductLayout::columns;
   const int stride = columns ? columns_stride(taps, in, edge) : in;
-  const std::int64_t size = std::int64_t{columns ? out : taps * out} * stride;
+  const int rows = columns ? out : taps * out;
+  const std::int64_t size = std::int64_t{rows} * stride;
   const std::int64_t edges = std::int64_t{taps} * out;
   products.push_back({.weight = take(parameters, edges * in),
                       .bias = take(parameters, out),
@@ -60,6 +61,7 @@ ProductFold& Folds::add_product(ProductLayout layout, int out, int taps, int in,
                       .out = out,
                       .taps = taps,
                       .in = in,
+                      .rows = rows,
                       .stride = stride,
                       .gain = gain,
                       .layout = layout,

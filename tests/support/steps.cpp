@@ -1,6 +1,7 @@
 #include "tests/support/steps.h"
 
 #include <cmath>
+#include <limits>
 
 namespace rheo::test {
 namespace {
@@ -54,6 +55,14 @@ struct Uploaded {
     return arena.in(values);
   }
 };
+
+/// Rows of `used` values as rows of `stride`; nobody may read what is behind them.
+std::vector<float> with_stride(const std::vector<float>& rows, int used, int stride) {
+  const std::size_t from = used, to = stride;
+  std::vector<float> all(rows.size() / from * to, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t i = 0; i < rows.size(); ++i) all[i / from * to + i % from] = rows[i];
+  return all;
+}
 
 }  // namespace
 
@@ -124,7 +133,10 @@ StepPair make_step(Arena& arena, const StepShape& s) {
   a.to = arena.out<float>(state);
   a.taps.taps = s.taps;
   if (s.taps) {
-    a.taps.data = upload(arena.normal(pixels * s.taps * out, 0.4 * spread), want.tap_data);
+    const std::vector<float> taps = arena.normal(pixels * s.taps * out, 0.4 * spread);
+    want.tap_data = doubles(taps);
+    a.taps.stride = taps_stride(s.taps, out);
+    a.taps.data = arena.in(with_stride(taps, s.taps * out, a.taps.stride));
     a.taps.bias = upload(arena.normal(out, 0.4 * spread), want.tap_bias);
     if (s.edge)
       a.taps.edge = upload(arena.normal(std::int64_t{s.taps} * out, spread), want.tap_edge);
