@@ -2,7 +2,6 @@
 
 #include <cfenv>
 #include <cmath>
-#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -38,14 +37,8 @@ const Kernel* find(const char* name) {
 }
 
 void trap(std::source_location place) {
-  simt::fail("%s:%u: an instruction that the device would stop at, in %s", place.file_name(),
+  simt::fail("%s:%u: what a device stops at or leaves undefined, in %s", place.file_name(),
              place.line(), place.function_name());
-}
-
-void require_aligned(const void* address, std::size_t bytes, std::source_location place) {
-  if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
-    simt::fail("%s:%u: %zu bytes at %p, which are not aligned, in %s", place.file_name(),
-               place.line(), bytes, address, place.function_name());
 }
 
 // Volatile, or the compiler moves the arithmetic out of the mode.

@@ -1,16 +1,13 @@
 #pragma once
 
 // What PTX instructions do (PTX ISA, chapter 9), for the C++ that translate.py makes of kernels.
-// Threads, barriers and shared memory are those of tests/simt.
+// Threads and barriers are those of tests/simt; memory.h has what moves data.
 
-#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -34,6 +31,7 @@ using f64 = double;
 
 template <class T, class From>
 constexpr T as(From x) {
+  static_assert(!std::is_same_v<From, bool>);  // a predicate is no number
   if constexpr (sizeof(T) == sizeof(From))
     return std::bit_cast<T>(x);
   else {
@@ -113,37 +111,40 @@ inline u64 mul_wide_(u32 a, u32 b) {
   return u64{a} * b;
 }
 template <class T>
-T div_(T a, T b) {
-  if (b == 0) trap();
-  return static_cast<T>(a / b);
-}
-template <class T>
-T rem_(T a, T b) {
-  if (b == 0) trap();
-  return static_cast<T>(a % b);
-}
-template <class T>
 T neg_(T a) {
   if constexpr (std::is_floating_point_v<T>)
     return -a;
   else
     return sub_(T{0}, a);
 }
+// Of the least number by -1 the host's instruction would end the program.
+template <class T>
+T div_(T a, T b, std::source_location place = std::source_location::current()) {
+  static_assert(std::is_integral_v<T>);
+  if (b == 0) trap(place);
+  return b == static_cast<T>(-1) && std::is_signed_v<T> ? neg_(a) : static_cast<T>(a / b);
+}
+template <class T>
+T rem_(T a, T b, std::source_location place = std::source_location::current()) {
+  if (b == 0) trap(place);
+  return b == static_cast<T>(-1) && std::is_signed_v<T> ? T{0} : static_cast<T>(a % b);
+}
 template <class T>
 T abs_(T a) {
   return a < 0 || (std::is_floating_point_v<T> && std::signbit(static_cast<f64>(a))) ? neg_(a) : a;
 }
+// Of a number and a NaN, the number; -0 is less than 0.
 template <class T>
 T min_(T a, T b) {
   if constexpr (std::is_floating_point_v<T>)
-    return std::fmin(a, b);  // of a number and a NaN, the number
+    return a == b ? (std::signbit(a) ? a : b) : std::fmin(a, b);
   else
     return b < a ? b : a;
 }
 template <class T>
 T max_(T a, T b) {
   if constexpr (std::is_floating_point_v<T>)
-    return std::fmax(a, b);
+    return a == b ? (std::signbit(a) ? b : a) : std::fmax(a, b);
   else
     return a < b ? b : a;
 }
@@ -185,9 +186,11 @@ T shr_(T a, u32 by) {
   if (by >= 8 * sizeof(T)) return a < 0 ? static_cast<T>(-1) : T{0};
   return static_cast<T>(a >> by);
 }
-inline u32 bfi_(u32 a, u32 into, u32 at, u32 count) {
-  const u32 ones = count >= 32 ? ~0u : (1u << count) - 1;
-  return (into & ~(ones << at)) | (a & ones) << at;
+/// Of where and how many bits, the low eight bits count.
+template <class T>
+T bfi_(T a, T into, T at, T count) {
+  const T ones = not_(shl_(not_(T{0}), count & 0xff)), place = shl_(ones, at & 0xff);
+  return (into & ~place) | (shl_(a, at & 0xff) & place);
 }
 inline u32 prmt_(u32 a, u32 b, u32 selector) {
   const u64 bytes = pack(a, b);
@@ -232,8 +235,9 @@ template <class T>
 T copysign_(T sign, T a) {
   return std::copysign(a, sign);
 }
-inline f32 flushed(f32 a) {
-  return std::fabs(a) < std::numeric_limits<f32>::min() ? std::copysign(0.f, a) : a;
+template <class T>
+T flushed(T a) {
+  return std::fabs(a) < std::numeric_limits<T>::min() ? std::copysign(T{0}, a) : a;
 }
 inline f32 ex2_approx_ftz_(f32 a) {
   return flushed(std::exp2(flushed(a)));
@@ -241,8 +245,12 @@ inline f32 ex2_approx_ftz_(f32 a) {
 inline f32 rcp_approx_ftz_(f32 a) {
   return flushed(1 / flushed(a));
 }
+/// The high words alone are read and written.
 inline f64 rcp_approx_ftz_(f64 a) {
-  return std::bit_cast<f64>(std::bit_cast<u64>(1 / a) & ~u64{0xffffffff});
+  const auto high = [](f64 x) {
+    return std::bit_cast<f64>(std::bit_cast<u64>(flushed(x)) & ~u64{0xffffffff});
+  };
+  return high(1 / high(a));
 }
 
 template <class To, class T>
@@ -256,17 +264,19 @@ To cvt_rn(T x) {
 }
 template <class To, class T>
 To cvt_sat(T x) {
-  static_assert(std::is_same_v<To, T>);
+  static_assert(std::is_same_v<To, T> && std::is_floating_point_v<T>);
   return x > 0 ? (x < 1 ? x : T{1}) : T{0};  // NaN is 0
 }
-/// Towards zero; what does not fit is the nearest that does, NaN is 0.
+/// Towards zero; what does not fit is the nearest that does. NaN is 0, or the highest bit alone
+/// where either side has 64 bits.
 template <class To, class T>
 To cvt_rzi(T x) {
   if constexpr (std::is_floating_point_v<To>) {
     return std::trunc(x);
   } else {
     constexpr auto most = std::numeric_limits<To>::max(), least = std::numeric_limits<To>::min();
-    if (std::isnan(x)) return 0;
+    constexpr bool wide = sizeof(T) == 8 || sizeof(To) == 8;
+    if (std::isnan(x)) return wide ? static_cast<To>(Bits<To>{1} << (8 * sizeof(To) - 1)) : To{0};
     if (x >= static_cast<T>(most)) return most;
     return x <= static_cast<T>(least) ? least : static_cast<To>(x);
   }
@@ -306,49 +316,6 @@ bool setp_ne(T a, T b) {
 template <class T>
 bool setp_neu(T a, T b) {
   return a != b;
-}
-
-// Memory. Every access has to be aligned to all that it moves.
-
-inline u64 address_of(const void* place) {
-  return reinterpret_cast<u64>(place);
-}
-inline unsigned char* pointer(u64 address) {
-  return reinterpret_cast<unsigned char*>(address);
-}
-template <class T, class... Registers>
-void load(const unsigned char* from, Registers&... to) {
-  require_aligned(from, sizeof(T) * sizeof...(to));
-  const T* next = reinterpret_cast<const T*>(from);
-  (put(to, *next++), ...);
-}
-template <class T, class... Values>
-void store(unsigned char* to, Values... values) {
-  require_aligned(to, sizeof(T) * sizeof...(values));
-  T* next = reinterpret_cast<T*>(to);
-  ((*next++ = values), ...);
-}
-
-/// A shared variable's number stands in the high bits of addresses in it.
-template <u32 variable>
-inline constexpr u32 shared_address = (variable + 1) << 20;
-
-struct Shared {
-  std::array<void*, 8> variables;
-
-  unsigned char* at(u32 address) const {
-    const u32 variable = (address >> 20) - 1;
-    if (variable >= variables.size() || !variables[variable]) trap();
-    return static_cast<unsigned char*>(variables[variable]) + (address & 0xfffff);
-  }
-};
-
-template <unsigned kRoom>
-void copy_async(unsigned char* to, const unsigned char* from, u32 given) {
-  require_aligned(to, kRoom);
-  require_aligned(from, kRoom);
-  if (given > kRoom) trap();
-  __pipeline_memcpy_async(to, from, kRoom, kRoom - given);
 }
 
 // Warps.

@@ -1,6 +1,6 @@
 #pragma once
 
-// Between the emulator's headers and the toolkit's, which no file can include both.
+// Between the emulator's headers and the toolkit's, of which no file can include both.
 
 #include <cstddef>
 #include <cstdint>
