@@ -103,9 +103,10 @@ RHEO_HD constexpr int coupling_kept(CouplingKind kind, int moved) {
 
 /// Parts that the sums over pixels are cut into: a function of the shape alone, so that the order
 /// of additions is too.
+constexpr int kMostParts = 512;
 constexpr int step_backward_parts(const Grid& grid) {
   const std::int64_t tiles = grid.count * tiles_of(grid);
-  return static_cast<int>(tiles < 512 ? tiles : 512);
+  return static_cast<int>(tiles < kMostParts ? tiles : kMostParts);
 }
 
 /// Floats of one part: where they are wanted G and sum dy; then bias, edge and gain.

@@ -70,7 +70,8 @@ struct ProductFold {
   std::int64_t folded_bias;   // [out] into folded;        taps layout only
   std::int64_t folded_edge;   // [taps * out] into folded; taps layout with edge only
   int out, taps, in;
-  int rows;    // of the matrix: out; taps * out with taps layout, and others that stay zero
+  int rows;    // of the matrix: out; with taps layout taps * out, and then rows that
+               // nobody writes and that are zero from the start
   int stride;  // of a row
   float gain;  // 1, or 3 behind conv3 and the split; without log_scale what outputs are scaled by
   ProductLayout layout;

@@ -6,6 +6,8 @@
 
 #include <cmath>
 #include <functional>
+#include <iterator>
+#include <tuple>
 
 #include "tests/support/backends.h"
 #include "tests/support/cases.h"
@@ -234,12 +236,18 @@ TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
   if (std::string(backend().name) != "cpu")
     GTEST_SKIP() << "cuBLASLt chooses its tiles by the number of rows too";
   on_every_type([&](Dtype type) {
-    for (const auto& [in, out] :
-         {std::pair{64, 128}, {128, 108}, {17, 33}, {512, 512}, {224, 512}, {512, 432}}) {
-      const void* x = arena_.in(type, 700 * in);
+    for (const auto& [in, out, most] : {std::tuple{64, 128, 700},
+                                        {128, 108, 700},
+                                        {17, 33, 700},
+                                        {512, 512, 700},
+                                        {224, 512, 700},
+                                        {512, 432, 700},
+                                        {64, 512, 5000},
+                                        {16, 600, 5000}}) {
+      const void* x = arena_.in(type, std::int64_t{most} * in);
       const void* weight = arena_.in(type, std::int64_t{in} * out);
       const void* bias = arena_.in(type, out);
-      void* y = arena_.out(type, 700 * out);
+      void* y = arena_.out(type, std::int64_t{most} * out);
       const void* packs[] = {nullptr, pack(in, out, type, weight)};
       const auto forward = [&, in = in, out = out](std::int64_t rows, int threads, bool packed) {
         backend().set_threads(threads);
@@ -247,8 +255,10 @@ TEST_P(LinearTest, BitsOfARowDependNeitherOnTheBatchNorOnThreads) {
             {rows, in, out, type, x, weight, packs[packed], bias, true, type, y, nullptr});
         return bytes(y, type, rows * out);
       };
-      const std::vector<char> want = forward(700, 2, false);
-      for (std::int64_t rows : kRows)
+      const std::vector<char> want = forward(most, 2, false);
+      std::vector<std::int64_t> all(std::begin(kRows), std::end(kRows));
+      all.push_back(most);
+      for (std::int64_t rows : all)
         for (int threads : {1, 2, 3, 16})
           for (bool packed : {false, true}) {
             const std::vector<char> got = forward(rows, threads, packed);

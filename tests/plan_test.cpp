@@ -82,7 +82,7 @@ TEST_P(PlanTest, AFurtherImageAddsWhatItSays) {
   const Model model = random_model(config_, compute(Memory::full));
   for (const Memory memory : {Memory::full, Memory::state, Memory::invert}) {
     TrainOptions one = options_, other = options_;
-    one.batch = 64, other.batch = 128;  // where the sums over pixels have all their parts
+    one.batch = 64, other.batch = 128;  // each image one more part of the sums over pixels
     const MemoryPlan less = plan_training(model, one, memory);
     const MemoryPlan more = plan_training(model, other, memory);
     EXPECT_EQ(more.total() - less.total(), 64 * less.per_image);

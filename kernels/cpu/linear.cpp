@@ -20,7 +20,8 @@ constexpr std::int64_t out_tile(int out) {
 }
 
 /// Rows of a tile of a product of so many weights: small where there are few, so that all threads
-/// find work, but at least `least`; at most `most`, or more where rows are little work.
+/// find work, but at least `least`; at most `most`, or more where rows are little work; then what
+/// products allow.
 /// docs/decisions.md has the measurements.
 std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
                       std::int64_t weights) {
@@ -29,7 +30,7 @@ std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
   std::int64_t tile = most;
   while (tile < 8 * most && tile * 2 * weights <= kEnough) tile *= 2;
   while (tile > least && tile * wanted > rows) tile /= 2;
-  return product_rows(tile, weights);
+  return product_rows(tile);
 }
 
 const char* at(const void* base, Dtype type, std::int64_t index) {

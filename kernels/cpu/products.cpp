@@ -217,11 +217,12 @@ std::int64_t product_row_unit() {
   return has(dnnl::cpu_isa::avx512_core) ? 1 : 12;
 }
 
-std::int64_t product_rows(std::int64_t rows, std::int64_t row) {
-  constexpr std::int64_t kMost = 256 * 512 * 512;  // from about twice as many on it copies operands
+std::int64_t product_rows(std::int64_t rows) {
+  // From 264 rows and as many columns on oneDNN copies operands, and adds in yet another order.
+  constexpr std::int64_t kMost = 252;
   const std::int64_t unit = product_row_unit();
   if (unit == 1) return rows;
-  return std::max(std::min(rows, kMost / row) / unit, std::int64_t{1}) * unit;
+  return std::max(std::min(rows, kMost) / unit, std::int64_t{1}) * unit;
 }
 
 const CompiledProduct& compile(const Product& product) {

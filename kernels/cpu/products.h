@@ -20,13 +20,13 @@ Products products_run_on();
 /// Whether those of bf16 are the machine's own instructions.
 bool products_have_bf16();
 
-/// Of products of so many multiplications a row and at most `rows` rows: the most rows that one may
-/// have. All of them have that many or, where there are fewer, a multiple of product_row_unit().
-std::int64_t product_rows(std::int64_t rows, std::int64_t row);
-
 /// Rows that oneDNN's kernels compute alike. Its products of float32 without AVX-512 take 6 rows at
 /// a time, or 12 that they halve, and what is left over in another order of sums.
 std::int64_t product_row_unit();
+
+/// The most rows, up to `rows`, that a product may have. Each has so many or, where fewer are left,
+/// a multiple of product_row_unit().
+std::int64_t product_rows(std::int64_t rows);
 
 /// c (+)= a b (+ bias, then ReLU); any of a, b may be transposed by its steps.
 struct Product {
@@ -61,7 +61,8 @@ enum class Outcome : int { done, failed, no_room };
 Outcome run(const CompiledProduct& product, const void* a, const void* b, const void* bias,
             void* c);
 
-/// The same where a and c, dense, have only the first `rows` rows of the product's.
+/// The same where a and c, dense, have only the first `rows` rows of the product's, which does not
+/// accumulate.
 Outcome run_rows(const CompiledProduct& product, std::int64_t rows, const void* a, const void* b,
                  const void* bias, void* c);
 

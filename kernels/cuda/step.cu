@@ -146,7 +146,7 @@ __device__ __forceinline__ void step_piece(const StepArgs& a, const Images& imag
     gather_outputs(a, images, tile, b, block);
   else if (a.taps.data)
     gather_outputs(a, images, tile, 2 * b, block);
-  const SeenRows seen = find_rows<+1>(images, tile, block.seen());
+  const SeenRows seen = a.columns.data ? find_rows<+1>(images, tile, block.seen()) : SeenRows{};
   wait_for_copies();
   if (a.taps.data) {
     couple(a, tile, block);

@@ -158,7 +158,9 @@ __device__ __forceinline__ void backward_piece(const StepBackwardArgs& a, const 
 
 /// One block, one part: its tiles one after another, each once over its memory.
 template <int kChannels, class T>
-__global__ void __launch_bounds__(kPartThreads, kChannels ? 4 : 2)
+__global__ void __launch_bounds__(kPartThreads, kChannels == 48  ? 3  // by shared memory
+                                                : kChannels != 0 ? 4
+                                                                 : 2)
     step_backward_kernel(const StepBackwardArgs a, const Images images, const RowDeal deal,
                          const PartTiles tiles, const std::int64_t part_size, const bool aligned) {
   constexpr bool kWhole = kChannels != 0;
