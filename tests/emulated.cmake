@@ -27,8 +27,8 @@ function(rheo_add_sanitized name order_names)
   set(environment "")
   if(name STREQUAL tsan)
     # libgomp's threads are none of ours; and 256 blocks in 36 cases take a minute, hundreds of
-    # vectors, a block each, another: neither has a kernel that other tests do not run.
-    set(filter "*/emulated-*adam_norm*:PartsTest*:PriorCurveTest*")
+    # vectors or images, a block each, others: none has a kernel that other tests do not run.
+    set(filter "*/emulated-*adam_norm*:*PartsTest*:PriorCurveTest*")
     set(environment OMP_THREAD_LIMIT=1)
   endif()
   add_executable(rheo_${name}_tests)

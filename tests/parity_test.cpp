@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <map>
+#include <span>
 #include <string>
 
 #include "tests/support/backends.h"
@@ -19,7 +20,7 @@ constexpr double kBf16Ulp = 1.0 / 128;
 double tolerance(const std::string& op) {
   static const std::map<std::string, double> sums = {
       {"step_backward", 1e-4},   // up to 1204 products of N(0, 1), in parts
-      {"prior_backward", 1e-4},  // up to 1204 terms, some of a hundred, that may cancel
+      {"prior_backward", 1e-4},  // up to 600 terms, some of a hundred, that may cancel
       {"linear_forward", 3e-5}, {"linear_backward_data", 3e-5}, {"linear_backward_weights", 1e-4},
   };
   const auto found = sums.find(op);
@@ -38,8 +39,9 @@ class ParityTest : public OnBackend {
  protected:
   template <class Args>
   void compare(const std::string& name, void (*Backend::*op)(const Args&, Stream),
-               Args (*make)(Arena&, const CaseShape&)) {
-    for (CaseShape shape : kCaseShapes)
+               Args (*make)(Arena&, const CaseShape&),
+               std::span<const CaseShape> shapes = kCaseShapes) {
+    for (CaseShape shape : shapes)
       for (shape.option = 0; shape.option < kOptions; ++shape.option) {
         SCOPED_TRACE(testing::Message()
                      << shape.count << " x " << shape.height << " x " << shape.width << " x "
@@ -83,6 +85,16 @@ class ParityTest : public OnBackend {
 #undef RHEO_OP
 
 RHEO_ON_EVERY_BACKEND(ParityTest);
+
+class StepPartsTest : public ParityTest {};
+
+// With a kernel of its own and without.
+TEST_P(StepPartsTest, APartTakesSeveralTiles) {
+  constexpr CaseShape kShapes[] = {{kMostParts + 90, 1, 2, 12}, {kMostParts + 90, 1, 2, 6}};
+  compare("step_backward", &Backend::step_backward, step_backward_case, kShapes);
+}
+
+RHEO_ON_EVERY_BACKEND(StepPartsTest);
 
 }  // namespace
 }  // namespace rheo::test
