@@ -17,6 +17,7 @@
 namespace rheo::cpu {
 
 struct CompiledProduct {
+  std::int64_t rows;
   dnnl::memory::desc a, b, bias, c, scratch;
   bool has_bias;
   dnnl::matmul primitive;
@@ -81,7 +82,7 @@ std::unique_ptr<CompiledProduct> build(const Product& p) {
   const auto described = p.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
   const dnnl::matmul::primitive_desc chosen(described, attributes(p), engine());
   return std::make_unique<CompiledProduct>(
-      CompiledProduct{a, b, bias, c, chosen.scratchpad_desc(), p.bias, dnnl::matmul(chosen)});
+      CompiledProduct{p.m, a, b, bias, c, chosen.scratchpad_desc(), p.bias, dnnl::matmul(chosen)});
 }
 
 std::unique_ptr<CompiledPacking> build_packing(const Product& p) {
@@ -252,7 +253,7 @@ Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* 
 
 Outcome run_rows(const CompiledProduct& p, std::int64_t rows, const void* a, const void* b,
                  const void* bias, void* c) {
-  const std::int64_t all = p.a.dims()[0];
+  const std::int64_t all = p.rows;
   if (rows == all) return run(p, a, b, bias, c);
   thread_local std::vector<char> all_a, all_c;
   const std::size_t a_row = p.a.get_size() / all, c_row = p.c.get_size() / all;
