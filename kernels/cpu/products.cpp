@@ -253,12 +253,11 @@ Outcome run(const CompiledProduct& p, const void* a, const void* b, const void* 
 
 Outcome run_rows(const CompiledProduct& p, std::int64_t rows, const void* a, const void* b,
                  const void* bias, void* c) {
-  const std::int64_t all = p.rows;
-  if (rows == all) return run(p, a, b, bias, c);
+  if (rows == p.rows) return run(p, a, b, bias, c);
   thread_local std::vector<char> all_a, all_c;
-  const std::size_t a_row = p.a.get_size() / all, c_row = p.c.get_size() / all;
+  const std::size_t a_row = p.a.get_size() / p.rows, c_row = p.c.get_size() / p.rows;
   try {
-    all_a.assign(a_row * all, 0), all_c.resize(c_row * all);
+    all_a.assign(a_row * p.rows, 0), all_c.resize(c_row * p.rows);
   } catch (const std::bad_alloc&) {
     return Outcome::no_room;
   }

@@ -35,7 +35,7 @@ struct SeenRows {
 };
 
 /// How a block's threads are dealt to the rows of a matrix: so many side by side, each with
-/// `kChunk` columns, and so many rows at a time.
+/// `chunk` columns, and so many rows at a time.
 struct RowDeal {
   int chunks, across, down;
   Divisor by_across;
