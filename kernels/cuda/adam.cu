@@ -1,5 +1,6 @@
 #include "kernels/adam.h"
 
+#include "kernels/cuda/block_sum.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/vector.cuh"

@@ -6,7 +6,6 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
-#include <cub/block/block_reduce.cuh>
 #include <string>
 #include <utility>
 
@@ -63,16 +62,6 @@ inline unsigned blocks_of(long long items, int block) {
                 "cuda: " + std::to_string(items) +
                     " items are more than one launch takes; use smaller batches");
   return static_cast<unsigned>(blocks);
-}
-
-/// Sum over the block in an order that its size alone decides; thread 0 has it. All threads call.
-template <int kThreads, class T>
-__device__ T block_sum(T value) {
-  using Reduce = cub::BlockReduce<T, kThreads>;
-  using Storage = typename Reduce::TempStorage;
-  RHEO_SHARED(Storage, storage, );
-  __syncthreads();  // whoever called before is done with the storage
-  return Reduce(storage).Sum(value);
 }
 
 }  // namespace rheo::cuda

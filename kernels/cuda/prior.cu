@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 
+#include "kernels/cuda/block_sum.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/tile.cuh"

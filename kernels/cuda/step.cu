@@ -16,9 +16,10 @@ template <int kChannels>
 constexpr int kStepThreads = kChannels == 12 ? 128 : 256;
 
 /// What the network returned for a tile, from its taps: [pixels, out] where `mixed` will be.
+template <bool kWhole>
 __device__ __forceinline__ void gather_outputs(const StepArgs& a, const Images& images,
                                                const Tile& tile, int out, const StepBlock& block) {
-  const int stride = block.whole ? taps_stride(9, out) : a.taps.stride;
+  const int stride = kWhole ? taps_stride(9, out) : a.taps.stride;
   const Neighbours from = {a.taps.data + tile.row * stride, stride, block.taps, out, a.taps.edge};
   float* net = block.at(block.room.mixed);
   with_width(out | stride, block.aligned, [&]<int kWidth>() {
@@ -143,9 +144,9 @@ __device__ __forceinline__ void step_piece(const StepArgs& a, const Images& imag
                        round_up(channels, 4), tile.count);
   });
   if (a.taps.data && a.kind == CouplingKind::additive)
-    gather_outputs(a, images, tile, b, block);
+    gather_outputs<kWhole>(a, images, tile, b, block);
   else if (a.taps.data)
-    gather_outputs(a, images, tile, 2 * b, block);
+    gather_outputs<kWhole>(a, images, tile, 2 * b, block);
   const SeenRows seen = a.columns.data ? find_rows<+1>(images, tile, block.seen()) : SeenRows{};
   wait_for_copies();
   if (a.taps.data) {
@@ -156,7 +157,8 @@ __device__ __forceinline__ void step_piece(const StepArgs& a, const Images& imag
 }
 
 /// One block, one tile, and once over its memory: everything that depends on nothing else is on its
-/// way before the first wait.
+/// way before the first wait. `kWhole`: of channels that are known when compiling, with all of M in
+/// shared memory.
 template <int kChannels, class T>
 __global__ void __launch_bounds__(kStepThreads<kChannels>,
                                   (kChannels ? 1024 : 512) / kStepThreads<kChannels>)
@@ -181,7 +183,6 @@ __global__ void __launch_bounds__(kStepThreads<kChannels>,
                            columns,
                            kWhole ? columns : columns - a.withheld,
                            kStepThreads<kChannels>,
-                           kWhole,
                            forward,
                            kWhole || aligned};
   const Tile tile = tile_at(images, blockIdx.x);

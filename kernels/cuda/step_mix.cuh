@@ -65,8 +65,7 @@ struct StepBlock {
   int taps, columns_taps;  // 9 or 1
   int columns;             // their channels
   int shown;               // of which so many are not withheld
-  int threads;
-  bool whole;  // all of this is known when compiling, and all of a small M in shared memory
+  int threads;             // threads(), known when compiling
   bool forward;
   bool aligned;  // all that is in device memory, for vectors of 16 bytes
 
