@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <cmath>
 #include <memory>

@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include <CLI/App.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <cmath>
 #include <utility>

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <optional>
 #include <string>
 #include <variant>
@@ -10,6 +9,10 @@
 #include "rheo/config.h"
 #include "rheo/npy.h"
 #include "rheo/tensor.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rheo::cli {
 

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>

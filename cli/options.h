@@ -1,6 +1,5 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +10,11 @@
 #include "rheo/dataset.h"
 #include "rheo/device.h"
 #include "rheo/image.h"
+
+namespace CLI {
+class App;
+class Validator;
+}  // namespace CLI
 
 namespace rheo::cli {
 

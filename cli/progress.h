@@ -1,10 +1,13 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <chrono>
 #include <string>
 
 #include "rheo/tensor.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rheo::cli {
 

@@ -1,5 +1,6 @@
 #include "cli/record.h"
 
+#include <CLI/App.hpp>
 #include <filesystem>
 #include <fstream>
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <string>
 
 #include "cli/options.h"
@@ -8,6 +7,10 @@
 #include "cli/train_data.h"
 #include "cli/training.h"
 #include "rheo/model.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rheo::cli {
 

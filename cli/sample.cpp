@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <CLI/App.hpp>
 #include <memory>
 #include <optional>
 

@@ -1,5 +1,6 @@
 #include "cli/settings.h"
 
+#include <CLI/App.hpp>
 #include <algorithm>
 #include <cmath>
 #include <filesystem>

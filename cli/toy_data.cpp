@@ -1,5 +1,7 @@
 #include "cli/toy_data.h"
 
+#include <CLI/App.hpp>
+
 #include "cli/failure.h"
 #include "cli/options.h"
 

@@ -1,12 +1,15 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "rheo/tensor.h"
 #include "rheo/toy.h"
+
+namespace CLI {
+class App;
+}
 
 namespace rheo::cli {
 

@@ -1,5 +1,7 @@
 #include "cli/train_data.h"
 
+#include <CLI/App.hpp>
+
 #include "cli/counts.h"
 #include "cli/failure.h"
 #include "cli/selection.h"
