@@ -318,6 +318,7 @@ StepArgs step_case(Arena& arena, const CaseShape& shape) {
     a.columns.type = Dtype::bf16;
     a.columns.data = arena.out<Bf16>(shape.pixels() * a.columns.stride, 1);
   }
+  if (shape.option == 3) a.withheld = a.columns.channels / 3;
   return a;
 }
 
