@@ -308,8 +308,10 @@ StepBackwardArgs step_backward_case(Arena& arena, const CaseShape& shape) {
   a.raw = arena.in(grid.pixels() * coupling_kept(step.kind, moved));
   if (step.mix) {
     a.mix = arena.in(std::int64_t{n} * n, 0.3), a.bias = arena.in(n);
-    if (shape.option != 3)
-      a.dmix = arena.inout(arena.normal(std::int64_t{n} * n)), a.dsum = arena.inout(arena.normal(n));
+    if (shape.option != 3) {
+      a.dmix = arena.inout(arena.normal(std::int64_t{n} * n));
+      a.dsum = arena.inout(arena.normal(n));
+    }
   }
   if (taps) {
     a.dtaps_type = shape.option == 2 ? Dtype::bf16 : Dtype::f32;
