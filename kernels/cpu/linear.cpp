@@ -30,7 +30,7 @@ std::int64_t row_tile(std::int64_t rows, std::int64_t least, std::int64_t most,
   std::int64_t tile = most;
   while (tile < 8 * most && tile * 2 * weights <= kEnough) tile *= 2;
   while (tile > least && tile * wanted > rows) tile /= 2;
-  return product_rows(tile);
+  return product_rows(rows, tile, omp_get_max_threads());
 }
 
 const char* at(const void* base, Dtype type, std::int64_t index) {

@@ -218,12 +218,16 @@ std::int64_t product_row_unit() {
   return has(dnnl::cpu_isa::avx512_core) ? 1 : 12;
 }
 
-std::int64_t product_rows(std::int64_t rows) {
+std::int64_t product_rows(std::int64_t rows, std::int64_t tile, int threads) {
   // From 264 rows and as many columns on oneDNN copies operands, and adds in yet another order.
   constexpr std::int64_t kMost = 252;
   const std::int64_t unit = product_row_unit();
-  if (unit == 1) return rows;
-  return std::max(std::min(rows, kMost) / unit, std::int64_t{1}) * unit;
+  if (unit == 1) return tile;
+  const auto parts = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
+  const std::int64_t most = std::min(parts(tile, unit) * unit, kMost);
+  std::int64_t products = std::max(parts(rows, most), std::int64_t{1});
+  if (products > 1) products = parts(products, threads) * threads;
+  return std::max(parts(parts(rows, products), unit), std::int64_t{1}) * unit;
 }
 
 const CompiledProduct& compile(const Product& product) {

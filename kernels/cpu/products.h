@@ -24,9 +24,9 @@ bool products_have_bf16();
 /// a time, or 12 that they halve, and what is left over in another order of sums.
 std::int64_t product_row_unit();
 
-/// The most rows, up to `rows`, that a product may have. Each has so many or, where fewer are left,
-/// a multiple of product_row_unit().
-std::int64_t product_rows(std::int64_t rows);
+/// Rows of each product but the last, of `rows` in all: near `tile`, so many that each of `threads`
+/// gets about as much. What they and the last one have is a multiple of product_row_unit().
+std::int64_t product_rows(std::int64_t rows, std::int64_t tile, int threads);
 
 /// c (+)= a b (+ bias, then ReLU); any of a, b may be transposed by its steps.
 struct Product {
