@@ -30,8 +30,9 @@ function(rheo_add_sanitized name order)
     # libgomp's threads are none of ours. What takes minutes to run, on kernels, shapes and branches
     # that other tests run too, is left out: the same work for other orders, in place and with
     # less asked for, 256 blocks in 36 cases, and hundreds of vectors or images, a block each.
-    list(APPEND again *adam_norm* *PartsTest* PriorCurveTest* *Bits* *InPlace* *Undoes* *ZerosInPlace*
-         *AllElse* AdamTest.TenSteps* AdamTest.AStepThat*)
+    set(again *adam_norm* *PartsTest* PriorCurveTest* Step*Test.Bits* StepTest.WorksInPlace*
+              StepTest.InverseUndoes* StepTest.*ZerosInPlace* StepBackwardTest.AllElse*
+              AdamTest.TenSteps* AdamTest.AStepThat*)
     list(JOIN again ":" again)
     set(filter "*/emulated-${again}")
     set(environment OMP_THREAD_LIMIT=1)

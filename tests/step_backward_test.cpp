@@ -308,7 +308,7 @@ StepBackwardArgs step_backward_case(Arena& arena, const CaseShape& shape) {
   a.raw = arena.in(grid.pixels() * coupling_kept(step.kind, moved));
   if (step.mix) {
     a.mix = arena.in(std::int64_t{n} * n, 0.3), a.bias = arena.in(n);
-    if (shape.option != 3) {
+    if (shape.option != 3 || shape.width % 2 == 0) {  // else nobody wants them
       a.dmix = arena.inout(arena.normal(std::int64_t{n} * n));
       a.dsum = arena.inout(arena.normal(n));
     }

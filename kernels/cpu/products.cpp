@@ -222,12 +222,12 @@ std::int64_t product_rows(std::int64_t rows, std::int64_t tile, int threads) {
   // From 264 rows and as many columns on oneDNN copies operands, and adds in yet another order.
   constexpr std::int64_t kMost = 252;
   const std::int64_t unit = product_row_unit();
-  if (unit == 1) return tile;
+  if (unit == 1 || rows == 0) return tile;
   const auto parts = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
   const std::int64_t most = std::min(parts(tile, unit) * unit, kMost);
-  std::int64_t products = std::max(parts(rows, most), std::int64_t{1});
+  std::int64_t products = parts(rows, most);
   if (products > 1) products = parts(products, threads) * threads;
-  return std::max(parts(parts(rows, products), unit), std::int64_t{1}) * unit;
+  return parts(parts(rows, products), unit) * unit;
 }
 
 const CompiledProduct& compile(const Product& product) {
