@@ -7,8 +7,8 @@ set(RHEO_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;90-virtual" CACHE 
 
 # Also for the emulated backend of the tests, which compiles the same files.
 list(TRANSFORM RHEO_FAMILIES REPLACE ".+" "\\0.cu" OUTPUT_VARIABLE RHEO_CUDA_SOURCES)
-list(APPEND RHEO_CUDA_SOURCES step_backward.cu weights_backward.cu backend.cu context.cu products.cu
-     recording.cu)
+list(APPEND RHEO_CUDA_SOURCES step_backward.cu weights_backward.cu products.cu backend.cpp context.cpp
+     recording.cpp)
 list(TRANSFORM RHEO_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/kernels/cuda/)
 
 # The two libraries pass structs to one another: only those of one contract may meet.

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "kernels/cuda/runtime.h"
 #include "rheo/error.h"
 #include "rheo/stream.h"
 
@@ -31,12 +32,6 @@ __device__ __forceinline__ void* in_register(const void* shared) {
 #endif
 
 namespace rheo::cuda {
-
-/// Throws Error where `status` is one: "cuda: <what>: out of memory (cudaErrorMemoryAllocation)".
-void check(cudaError_t status, const char* what);
-
-/// Lets blocks of a kernel have so much dynamic shared memory.
-void allow_dynamic_shared(const void* kernel, std::size_t bytes);
 
 /// Queues a kernel. An empty grid is no work and no error.
 template <class... Parameters, class... Arguments>

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/runtime.h"
 
 namespace rheo {
 

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/runtime.h"
 #include "rheo/error.h"
 
 namespace rheo::cuda {

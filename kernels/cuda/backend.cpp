@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "kernels/cuda/context.h"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/runtime.h"
 #include "rheo/error.h"
 
 #ifndef RHEO_CUDA_NAME
