@@ -36,6 +36,13 @@ if(RHEO_CUDA)
   if(CUDAToolkit_FOUND AND TARGET CUDA::cublasLt AND CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
     set(rheo_cuda_built ON)
+    # What the host's compiler reads is the toolkit's, what kernels are linked with nvcc's.
+    string(REGEX MATCH "^[0-9]+\\.[0-9]+" of_nvcc "${CMAKE_CUDA_COMPILER_VERSION}")
+    string(REGEX MATCH "^[0-9]+\\.[0-9]+" of_toolkit "${CUDAToolkit_VERSION}")
+    if(NOT of_nvcc STREQUAL of_toolkit)
+      message(FATAL_ERROR "rheo: ${CMAKE_CUDA_COMPILER} is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}, the "
+                          "toolkit found is ${CUDAToolkit_VERSION}; set CUDAToolkit_ROOT to the one of nvcc")
+    endif()
   elseif(RHEO_CUDA STREQUAL "ON")
     message(FATAL_ERROR "rheo: RHEO_CUDA=ON needs the CUDA toolkit 12.4 or newer with nvcc and "
                         "cuBLASLt; put nvcc on the PATH or set CUDAToolkit_ROOT")

@@ -39,7 +39,7 @@ double checked_squares(const AdamArgs& a, Part part) {
 template <AdamKind kKind>
 void update(const AdamArgs& a) {
   const math::AdamFactors f = math::adam_factors(a);
-  parallel_for(kAdamParts, [&](std::int64_t i) {
+  parallel_for(kAdamParts, a.size * 2 * kPerValue, [&](std::int64_t i) {
     const Part part = part_of(a.size, i);
     for (std::int64_t k = part.first; k < part.last; ++k)
       math::adam_update<kKind>(f, a.gradient[k], a.parameters[k], a.first[k], a.second[k]);
@@ -52,7 +52,7 @@ void update(const AdamArgs& a) {
 }  // namespace
 
 void adam_norm(const AdamArgs& a, Stream) {
-  parallel_for(kAdamParts,
+  parallel_for(kAdamParts, a.size * kPerValue,
                [&](std::int64_t i) { a.workspace[i] = checked_squares(a, part_of(a.size, i)); });
   double squares = 0, log_prob = 0;
   for (int i = 0; i < kAdamParts; ++i) squares += a.workspace[i];

@@ -3,6 +3,7 @@
 // The CPU backend's memory, and its variants for each instruction set.
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "kernels/backend.h"
@@ -16,6 +17,12 @@ void copy(void* to, const void* from, std::size_t bytes, Stream);
 void clear(void* memory, std::size_t bytes, Stream);
 int set_threads(int threads);
 bool has_bf16();
+
+/// Work from which on a loop is shared with other threads, in multiplications of a product. Where
+/// threads sleep it is some 20 to 90 us of one (docs/decisions.md). rheo_tests and its like set it
+/// to 0, so that their small cases have threads too.
+extern std::int64_t least_shared_work;
+
 /// What decides the bits of a result: the variant, and where oneDNN's products run on more or less
 /// (AMX; ONEDNN_MAX_CPU_ISA), on what: "avx512", "avx512 with amx products".
 std::string described(const char* variant);

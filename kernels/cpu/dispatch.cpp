@@ -1,4 +1,5 @@
 #include <omp.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,6 +21,13 @@ namespace rheo::cpu {
 
 namespace {
 
+/// Whether threads sleep while they wait for one another, as OpenMP's runtime was told before it
+/// began. It has no call that says so. GOMP_SPINCOUNT, which is finer, is not asked.
+bool threads_sleep() {
+  const char* policy = std::getenv("OMP_WAIT_POLICY");
+  return policy && strcasecmp(policy, "passive") == 0;
+}
+
 /// Large memory is the system's own and goes back to it when it is released: malloc would keep it.
 constexpr std::size_t kLarge = 1 << 20;
 
@@ -37,6 +45,8 @@ std::unordered_map<void*, std::size_t>& mapped() {
 }
 
 }  // namespace
+
+std::int64_t least_shared_work = std::int64_t{1} << (threads_sleep() ? 22 : 18);
 
 void* allocate(std::size_t bytes) {
   if (bytes < kLarge) return std::aligned_alloc(64, (bytes / 64 + 1) * 64);

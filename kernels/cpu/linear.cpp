@@ -66,7 +66,7 @@ void over_rows(Product shape, std::int64_t tile, const char* operation, const F&
   shape.m = tiles(rest, unit) * unit;
   const CompiledProduct* last = rest ? &compile(shape) : nullptr;
   Worst worst;
-  parallel_for(tiles(rows, tile), [&](std::int64_t i) {
+  parallel_for(tiles(rows, tile), rows * shape.n * shape.k, [&](std::int64_t i) {
     const std::int64_t first = i * tile, count = rows - first < tile ? rest : tile;
     worst.add(f(count == tile ? *whole : *last, first, count));
   });
@@ -98,7 +98,7 @@ void add_column_sums(const T* x, std::int64_t rows, std::int64_t stride, std::in
 
 void bias_gradient(const LinearBackwardWeightsArgs& a) {
   const std::int64_t width_of = out_tile(a.out);
-  parallel_for(tiles(a.out, width_of), [&](std::int64_t tile) {
+  parallel_for(tiles(a.out, width_of), a.rows * a.out * kPerValue / 2, [&](std::int64_t tile) {
     const std::int64_t o = tile * width_of, width = a.out - o < width_of ? a.out - o : width_of;
     if (a.type == Dtype::f32)
       add_column_sums(static_cast<const float*>(a.dy) + o, a.rows, a.out, width, a.dbias + o);
@@ -144,9 +144,13 @@ std::size_t packed_bytes(const LinearPack& weight) {
 }
 
 void pack(const LinearPack* weights, int count, Stream) {
-  for (int i = 0; i < count; ++i) packing_of(weights[i]);  // it may throw here, not in the loop
+  std::int64_t values = 0;
+  for (int i = 0; i < count; ++i) {
+    packing_of(weights[i]);  // it may throw here, not in the loop
+    values += std::int64_t{weights[i].in} * weights[i].out;
+  }
   Worst worst;
-  parallel_for(count, [&](std::int64_t i) {
+  parallel_for(count, values * kPerValue, [&](std::int64_t i) {
     const LinearPack& one = weights[i];
     if (one.packed) worst.add(run(packing_of(one), one.weight, one.packed));
   });
@@ -199,7 +203,7 @@ void linear_backward_weights(const LinearBackwardWeightsArgs& a, Stream) {
   const CompiledProduct* whole = a.out >= tile ? &compile(gradient_tile(a, tile)) : nullptr;
   const CompiledProduct* last = rest ? &compile(gradient_tile(a, rest)) : nullptr;
   Worst worst;
-  parallel_for(tiles(a.out, tile), [&](std::int64_t i) {
+  parallel_for(tiles(a.out, tile), a.rows * a.out * a.in, [&](std::int64_t i) {
     const std::int64_t o = i * tile;
     worst.add(run(a.out - o < tile ? *last : *whole, at(a.dy, a.type, o), a.x, nullptr,
                   a.dweight + o * a.in));

@@ -6,7 +6,7 @@
 namespace rheo::cpu::RHEO_ISA {
 
 void log_det_sum(const LogDetArgs& a, Stream) {
-  parallel_for(a.count, [&](std::int64_t n) {
+  parallel_for(a.count, a.count * a.used * kPerValue, [&](std::int64_t n) {
     double sum = 0;
     for (int i = 0; i < a.used; ++i)
       sum += static_cast<double>(a.partials.data[n * a.partials.stride + i]);

@@ -8,7 +8,8 @@ namespace rheo::cpu::RHEO_ISA {
 // Sixteen channels at a time (a cache line of a row), in double and twice over the rows.
 void moments_of_channels(const MomentsArgs& a, Stream) {
   constexpr int kLanes = 16;
-  parallel_for((a.channels + kLanes - 1) / kLanes, [&](std::int64_t block) {
+  const std::int64_t work = 2 * a.rows * a.channels * kPerValue;
+  parallel_for((a.channels + kLanes - 1) / kLanes, work, [&](std::int64_t block) {
     const int first = static_cast<int>(block) * kLanes;
     const int lanes = a.channels - first < kLanes ? a.channels - first : kLanes;
     double mean[kLanes] = {}, deviation[kLanes] = {};

@@ -6,14 +6,20 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/backend.h"
 #include "kernels/view.h"
 
 namespace rheo::cpu::RHEO_ISA {
 
-/// f(i) for each i below count. Which thread runs which i never decides a result.
+// What a value costs where it is not multiplied in a product, in the same unit, roughly.
+constexpr std::int64_t kPerValue = 32;  // read, changed, written; a term that is not in vectors
+constexpr std::int64_t kPerFlowValue = 256;  // through exp or log, or drawn at random
+
+/// f(i) for each i below count, all of it so much work. Which thread runs which i never decides a
+/// result.
 template <class F>
-void parallel_for(std::int64_t count, const F& f) {
-#pragma omp parallel for schedule(static) if (count > 1)
+void parallel_for(std::int64_t count, std::int64_t work, const F& f) {
+#pragma omp parallel for schedule(static) if (count > 1 && work >= least_shared_work)
   for (std::int64_t i = 0; i < count; ++i) f(i);
 }
 
@@ -34,9 +40,11 @@ inline Tile tile_at(const Grid& grid, std::int64_t i) {
   return {i / tiles, index, first, static_cast<int>(left < kTilePixels ? left : kTilePixels)};
 }
 
+/// Each tile of the flow's values, so many channels of them.
 template <class F>
-void for_each_tile(const Grid& grid, const F& f) {
-  parallel_for(grid.count * tiles_of(grid), [&](std::int64_t i) { f(tile_at(grid, i)); });
+void for_each_tile(const Grid& grid, int channels, const F& f) {
+  const std::int64_t work = grid.pixels() * channels * kPerFlowValue;
+  parallel_for(grid.count * tiles_of(grid), work, [&](std::int64_t i) { f(tile_at(grid, i)); });
 }
 
 /// Calls f with `channels` as a constant where it is one of the usual, so that its loops unroll,

@@ -19,13 +19,14 @@ void dequantize_block(const DequantizeArgs& a, std::int64_t n, std::int64_t bloc
 }  // namespace
 
 void pixels_dequantize(const DequantizeArgs& a, Stream) {
-  parallel_for(a.count, [&](std::int64_t n) {
+  parallel_for(a.count, a.count * a.dims * kPerFlowValue, [&](std::int64_t n) {
     for (std::int64_t block = 0; block * kBlock < a.dims; ++block) dequantize_block(a, n, block);
   });
 }
 
 void pixels_quantize(const QuantizeArgs& a, Stream) {
-  parallel_for(a.size, [&](std::int64_t i) { a.pixels[i] = math::quantize(a.x[i], a.n_bits); });
+  parallel_for(a.size, a.size * kPerValue,
+               [&](std::int64_t i) { a.pixels[i] = math::quantize(a.x[i], a.n_bits); });
 }
 
 }  // namespace rheo::cpu::RHEO_ISA

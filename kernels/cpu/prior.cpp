@@ -27,7 +27,7 @@ math::PriorGradient gradient(const PriorArgs& a, std::int64_t z, std::int64_t pa
 void backward_by_label(const PriorBackwardArgs& b) {
   const PriorArgs& a = b.forward;
   const std::int64_t pixels = a.grid.image_pixels();
-  parallel_for(a.channels, [&](std::int64_t c) {
+  parallel_for(a.channels, a.grid.count * pixels * a.channels * kPerFlowValue, [&](std::int64_t c) {
     for (std::int64_t n = 0; n < a.grid.count; ++n) {
       const std::int64_t parameter = (a.labels ? a.labels[n] : 0) * a.parameter_stride + c;
       double dmean = 0, dlog_sd = 0;
@@ -46,7 +46,7 @@ void backward_by_label(const PriorBackwardArgs& b) {
 }  // namespace
 
 void prior_noise(const NoiseArgs& a, Stream) {
-  parallel_for(a.count, [&](std::int64_t n) {
+  parallel_for(a.count, a.count * a.dims * kPerFlowValue, [&](std::int64_t n) {
     float* eps = a.eps + n * a.dims;
     for (std::int64_t i = 0; i < a.dims; i += 4) {
       const auto words = math::random_block(a.seed, Purpose::latents, a.first + n, i / 4);
@@ -57,7 +57,7 @@ void prior_noise(const NoiseArgs& a, Stream) {
 }
 
 void prior_log_prob(const PriorArgs& a, Stream) {
-  for_each_tile(a.grid, [&](const Tile& tile) {
+  for_each_tile(a.grid, a.channels, [&](const Tile& tile) {
     double log_prob = 0;
     for_each_value(a, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t eps) {
       const math::Whitened w =
@@ -71,7 +71,7 @@ void prior_log_prob(const PriorArgs& a, Stream) {
 }
 
 void prior_sample(const PriorArgs& a, Stream) {
-  for_each_tile(a.grid, [&](const Tile& tile) {
+  for_each_tile(a.grid, a.channels, [&](const Tile& tile) {
     for_each_value(a, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t eps) {
       a.z[z] = math::colour(a.eps[eps], a.mean[parameter], a.log_sd[parameter], a.bounded);
     });
@@ -80,7 +80,7 @@ void prior_sample(const PriorArgs& a, Stream) {
 
 void prior_backward(const PriorBackwardArgs& b, Stream) {
   if (b.forward.by_label && (b.dmean || b.dlog_sd)) return backward_by_label(b);
-  for_each_tile(b.forward.grid, [&](const Tile& tile) {
+  for_each_tile(b.forward.grid, b.forward.channels, [&](const Tile& tile) {
     for_each_value(b.forward, tile, [&](std::int64_t z, std::int64_t parameter, std::int64_t) {
       const math::PriorGradient g = gradient(b.forward, z, parameter, b.dlog_prob[tile.image]);
       b.dz[z] = g.dz;

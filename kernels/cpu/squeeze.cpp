@@ -8,7 +8,8 @@ namespace {
 template <class F>
 void for_each_value(const SqueezeArgs& a, const F& f) {
   const int h = a.grid.height, w = a.grid.width;
-  parallel_for(a.grid.count * h, [&](std::int64_t row) {
+  const std::int64_t work = a.grid.pixels() * 4 * a.channels * kPerValue;
+  parallel_for(a.grid.count * h, work, [&](std::int64_t row) {
     for (int j = 0; j < w; ++j)
       for (int part = 0; part < 4; ++part) {
         const std::int64_t pixel = (row * 2 + part / 2) * (2 * w) + 2 * j + part % 2;

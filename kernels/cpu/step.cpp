@@ -199,7 +199,8 @@ void step(const StepArgs& a) {
   const Scratch matrix(a.mix ? std::size_t(n) * n : 0);
   if (a.mix) transpose(a.mix, n, matrix.data());
   const float* transposed = matrix.data();
-  parallel_for((tiles.count + tiles.together - 1) / tiles.together, [&](std::int64_t i) {
+  const std::int64_t work = a.grid.pixels() * n * kPerFlowValue;
+  parallel_for((tiles.count + tiles.together - 1) / tiles.together, work, [&](std::int64_t i) {
     const Tile tile = tiles.at(i * tiles.together, tiles.count);
     step_tile<kForward>(a, tile, tiles.vectors, transposed, scratch.mine());
   });

@@ -220,7 +220,7 @@ void backward_tile(const StepBackwardArgs& a, const Tile& tile, bool vectors, co
 
 /// to[i] += all parts' value i, in their order.
 void add_parts(const float* parts, std::int64_t stride, int count, std::int64_t size, float* to) {
-  parallel_for((size + 255) / 256, [&](std::int64_t block) {
+  parallel_for((size + 255) / 256, size * count * kPerValue, [&](std::int64_t block) {
     const std::int64_t last = block * 256 + 256 < size ? block * 256 + 256 : size;
     for (std::int64_t i = block * 256; i < last; ++i) {
       double sum = 0;
@@ -250,7 +250,7 @@ void step_backward(const StepBackwardArgs& a, Stream) {
   const StepTiles tiles(a.grid);
   const int parts = step_backward_parts(a.grid);
   const ThreadScratch scratch(tile_floats(a));
-  parallel_for(parts, [&](std::int64_t part) {
+  parallel_for(parts, a.grid.pixels() * a.channels * kPerFlowValue, [&](std::int64_t part) {
     const PartSums sums(a, part);
     std::memset(sums.mix, 0, sizeof(float) * part_size(a));
     const std::int64_t end = tiles.count * (part + 1) / parts;

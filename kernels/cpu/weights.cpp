@@ -236,12 +236,31 @@ void mix_backward(const WeightsBackwardArgs& b, const MixFold& m) {
         static_cast<float>(e[j * n + j] * f.upper[j * n + j] + constant);
 }
 
+/// Of all mixes: what has factors is multiplied and inverted, a term at a time.
+std::int64_t mix_work(const WeightsArgs& a) {
+  std::int64_t work = 0;
+  for (int i = 0; i < a.mix_count; ++i) {
+    const std::int64_t n = a.mixes[i].channels;
+    work += n * n * (a.mixes[i].has_factors() ? n : 1) * kPerValue;
+  }
+  return work;
+}
+
+std::int64_t output_work(const WeightsArgs& a) {
+  std::int64_t work = 0;
+  for (int i = 0; i < a.product_count; ++i) {
+    const ProductFold& p = a.products[i];
+    work += std::int64_t{p.out} * p.taps * p.in * kPerValue;
+  }
+  return work;
+}
+
 /// f(product, output) on every output of every product: one parallel loop over eighths of products,
 /// in an order that gives each thread its share of all of them.
 template <class F>
 void for_each_output(const WeightsArgs& a, const F& f) {
   constexpr int kShares = 8;
-  parallel_for(std::int64_t{kShares} * a.product_count, [&](std::int64_t i) {
+  parallel_for(std::int64_t{kShares} * a.product_count, output_work(a), [&](std::int64_t i) {
     const ProductFold& p = a.products[i % a.product_count];
     const std::int64_t share = i / a.product_count;
     for (std::int64_t o = p.out * share / kShares; o < p.out * (share + 1) / kShares; ++o)
@@ -252,14 +271,16 @@ void for_each_output(const WeightsArgs& a, const F& f) {
 }  // namespace
 
 void weights_prepare(const WeightsArgs& a, Stream) {
-  parallel_for(a.mix_count, [&](std::int64_t i) { prepare_mix(a, a.mixes[i], a.log_det + i); });
+  parallel_for(a.mix_count, mix_work(a),
+               [&](std::int64_t i) { prepare_mix(a, a.mixes[i], a.log_det + i); });
   for_each_output(a, [&](const ProductFold& p, int o) {
     p.type == Dtype::f32 ? fold_output<float>(a, p, o) : fold_output<std::uint16_t>(a, p, o);
   });
 }
 
 void weights_prepare_backward(const WeightsBackwardArgs& b, Stream) {
-  parallel_for(b.forward.mix_count, [&](std::int64_t i) { mix_backward(b, b.forward.mixes[i]); });
+  parallel_for(b.forward.mix_count, mix_work(b.forward),
+               [&](std::int64_t i) { mix_backward(b, b.forward.mixes[i]); });
   for_each_output(b.forward, [&](const ProductFold& p, int o) { output_backward(b, p, o); });
 }
 

@@ -17,6 +17,16 @@ void PrintTo(const Backend* backend, std::ostream* to) {
 }  // namespace rheo
 
 namespace rheo::test {
+namespace {
+
+/// Small cases are to run on several threads, too.
+class AllLoopsShared : public testing::Environment {
+  void SetUp() override { cpu::least_shared_work = 0; }
+};
+[[maybe_unused]] const auto* const environment =
+    testing::AddGlobalTestEnvironment(new AllLoopsShared);
+
+}  // namespace
 
 bool wants_cuda() {
   const char* set = std::getenv("RHEO_TEST_CUDA");
