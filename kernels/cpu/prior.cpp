@@ -27,7 +27,7 @@ math::PriorGradient gradient(const PriorArgs& a, std::int64_t z, std::int64_t pa
 void backward_by_label(const PriorBackwardArgs& b) {
   const PriorArgs& a = b.forward;
   const std::int64_t pixels = a.grid.image_pixels();
-  parallel_for(a.channels, a.grid.count * pixels * a.channels * kPerFlowValue, [&](std::int64_t c) {
+  parallel_for(a.channels, a.grid.pixels() * a.channels * kPerFlowValue, [&](std::int64_t c) {
     for (std::int64_t n = 0; n < a.grid.count; ++n) {
       const std::int64_t parameter = (a.labels ? a.labels[n] : 0) * a.parameter_stride + c;
       double dmean = 0, dlog_sd = 0;
